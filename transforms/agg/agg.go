@@ -1,8 +1,16 @@
 // Package agg holds the aggregates: what is kept of a set of rows (a Partial), how two sets are
 // united, and how an answer is finished from it. Pure: no clocks, no I/O, no goroutines.
+//
+// Sums and sums of squares are exact: they are kept in a wide fixed-point number (accumulator.go)
+// and rounded once, when they are read. So an answer depends on the set of rows alone, never on
+// their order or on how they were split over partials.
 package agg
 
-import "github.com/penstock-ml/penstock/event"
+import (
+	"fmt"
+
+	"github.com/penstock-ml/penstock/event"
+)
 
 // Func is an aggregate function. The numbers are part of a view's version: only append.
 type Func uint8
@@ -46,54 +54,107 @@ type Group struct {
 // Layout is the list of groups of a view, fixed by its plan; partials are encoded by it.
 type Layout struct{ Groups []Group }
 
+// functions describes each Func, at its number less one.
+var functions = [...]struct {
+	name  string
+	parts Parts
+}{
+	{"count", 0},
+	{"sum", PartSum},
+	{"avg", PartSum},
+	{"min", PartMin},
+	{"max", PartMax},
+	{"first", PartFirst},
+	{"last", PartLast},
+	{"variance", PartSum | PartSquares},
+	{"stddev", PartSum | PartSquares},
+	{"variance_pop", PartSum | PartSquares},
+	{"stddev_pop", PartSum | PartSquares},
+}
+
+func (f Func) known() bool { return f >= 1 && int(f) <= len(functions) }
+
 // ByName finds a function by the name that users write.
-func ByName(name string) (Func, bool) { panic("stub") }
+func ByName(name string) (Func, bool) {
+	for i, d := range functions {
+		if d.name == name {
+			return Func(i + 1), true
+		}
+	}
+	return 0, false
+}
 
 // Names lists the names that users write, in the order of the constants.
-func Names() []string { panic("stub") }
+func Names() []string {
+	names := make([]string, len(functions))
+	for i, d := range functions {
+		names[i] = d.name
+	}
+	return names
+}
 
 // String is the name that users write.
-func (f Func) String() string { panic("stub") }
+func (f Func) String() string {
+	if !f.known() {
+		return fmt.Sprintf("func(%d)", uint8(f))
+	}
+	return functions[f-1].name
+}
 
 // Parts tells what f needs beside the count.
-func (f Func) Parts() Parts { panic("stub") }
+func (f Func) Parts() Parts {
+	if !f.known() {
+		return 0
+	}
+	return functions[f-1].parts
+}
 
 // Result is the type of f's answer over an input of type in (for count "*", pass the zero Type), or
-// an error that says why f is not defined on it and what is.
-func (f Func) Result(in event.Type) (event.Type, error) { panic("stub") }
+// an error that says why f is not defined on it and what is. All answers but count are nullable.
+func (f Func) Result(in event.Type) (event.Type, error) {
+	if !f.known() {
+		return event.Type{}, fmt.Errorf("%s is not an aggregate", f)
+	}
+	if f == Count {
+		return event.Type{Kind: event.Long}, nil
+	}
+	if in.Kind == event.Null {
+		return event.Type{}, fmt.Errorf("%s needs a column or an expression; only count works over \"*\"", f)
+	}
+	switch f {
+	case First, Last:
+	case Min, Max:
+		if !in.Ordered() {
+			return event.Type{}, fmt.Errorf("%s of %s is not defined: its values have no order; count, first and last work on it", f, bare(in))
+		}
+	case Sum:
+		if !in.Numeric() {
+			return event.Type{}, f.notNumeric(in)
+		}
+	default:
+		if !in.Numeric() {
+			return event.Type{}, f.notNumeric(in)
+		}
+		return event.Type{Kind: event.Double, Nullable: true}, nil
+	}
+	in.Nullable = true
+	return in, nil
+}
 
-// Partial is what is kept of a set of rows, for some of a Layout's groups. Its laws: Merge is
-// associative and commutative, a reset Partial is its identity, Add is Merge of one row, Append and
-// MergeEncoded round-trip, and Append gives equal bytes for equal sets of rows however they came together.
-// Not safe for concurrent use.
-type Partial struct{}
+// notNumeric says what to do about arithmetic on a type that has none.
+func (f Func) notNumeric(in event.Type) error {
+	hint := "count, min, max, first and last work on it"
+	switch in.Kind {
+	case event.Bool:
+		hint = "to count the true ones, write count: \"*\" with where: naming the column"
+	case event.List, event.Map:
+		hint = "count, first and last work on it"
+	}
+	return fmt.Errorf("%s of %s is not defined: it needs long, double or decimal; %s", f, bare(in), hint)
+}
 
-// NewPartial returns an empty partial that keeps the groups of l listed in groups (nil: all). The
-// other groups are skipped by Add, Merge and MergeEncoded.
-func NewPartial(l *Layout, groups []int) *Partial { panic("stub") }
-
-// Reset empties p and keeps its memory.
-func (p *Partial) Reset() { panic("stub") }
-
-// Add adds one row. It allocates nothing in the steady state, and copies what it keeps of r.
-func (p *Partial) Add(r *event.Row) { panic("stub") }
-
-// Merge adds all that q holds; both have the same Layout and groups.
-func (p *Partial) Merge(q *Partial) { panic("stub") }
-
-// MergeEncoded adds what Append wrote for a Partial of all groups of the same Layout; the groups
-// that p does not keep are skipped. It never panics and allocates in proportion to b.
-func (p *Partial) MergeEncoded(b []byte) error { panic("stub") }
-
-// Append appends the encoding of p, which must keep all groups of its layout.
-func (p *Partial) Append(dst []byte) []byte { panic("stub") }
-
-// Count is the number of rows counted in a group (non-null input, filter passed).
-func (p *Partial) Count(group int) int64 { panic("stub") }
-
-// Finish answers f over a group: the value (null over nothing, but count is 0), the event time of
-// the newest row counted in the group (MinTime over nothing), and whether a sum of longs fell outside
-// int64 (the value is then null). The value may alias p: valid until p changes.
-func (p *Partial) Finish(group int, f Func) (v event.Value, newest event.Time, overflow bool) {
-	panic("stub")
+// bare is t's name without the mark of what may be null.
+func bare(t event.Type) string {
+	t.Nullable = false
+	return t.String()
 }
