@@ -12,19 +12,23 @@ var ErrNotFound = errors.New("key not found")
 
 // Store is an ordered map of bytes with atomic, durable commits and snapshots.
 //
-// Commit is called by one goroutine at a time (the committer); Snapshot by any. After any error of
-// Commit the store is failed: what was committed is unknown until it is opened again, and every
-// later Commit returns the same error (fail-stop).
+// Commit is called by one goroutine at a time (the committer); Snapshot by any. A *BatchError or a
+// *DiskFullError of Commit says that nothing was written: the store is as before, and the caller may
+// go on. After any other error the store is failed: what was committed is unknown until it is opened
+// again, and every later Commit returns the same error (fail-stop). Reading goes on.
 type Store interface {
-	// Snapshot returns a read view of all commits that have returned. Close it.
+	// Snapshot returns a read view of all commits that have returned, without waiting for one that
+	// has not. Close it.
 	Snapshot() Snapshot
-	// Commit applies b atomically and returns when it is durable. A batch beyond Limits is an error.
+	// Commit applies b atomically and returns when it is durable. A batch beyond Limits, an empty
+	// value, a key beyond MaxKey or a value beyond MaxValue is a *BatchError. An empty batch is
+	// nothing.
 	Commit(b *Batch) error
 	// Limits tells how many entries and bytes (keys and values) one batch may hold.
 	Limits() (entries, bytes int)
 	// Stats tells sizes, for metrics.
 	Stats() Stats
-	// Close releases the store; snapshots must be closed before.
+	// Close releases the store. While a snapshot is open it is an error and the store stays open.
 	Close() error
 }
 
