@@ -1,0 +1,201 @@
+package expr
+
+import (
+	"fmt"
+	"math"
+	"math/big"
+	"math/bits"
+	"strconv"
+
+	"github.com/expr-lang/expr/ast"
+
+	"github.com/penstock-ml/penstock/event"
+)
+
+// arithmetic compiles + - * / % **.
+func (c *compiler) arithmetic(n *ast.BinaryNode, l, r code) (code, error) {
+	op := n.Operator
+	if op == "^" {
+		op = "**"
+	}
+	if op == "+" && l.t.Kind == event.String && r.t.Kind == event.String {
+		return concat(l, r), nil
+	}
+	if !l.t.Numeric() || !r.t.Numeric() {
+		return code{}, c.fail(n, fmt.Sprintf("cannot compute %s %s %s", l.describe(), op, r.describe()), arithmeticHint(op, l, r))
+	}
+	x := code{text: "(" + l.text + " " + op + " " + r.text + ")"}
+	nullable := l.t.Nullable || r.t.Nullable
+	decimal := l.t.Kind == event.Decimal || r.t.Kind == event.Decimal
+	switch {
+	case decimal:
+		return code{}, c.fail(n, "arithmetic on decimals is not offered", "convert: double("+pickDecimal(l, r).text+")")
+	case l.t.Kind == event.Long && r.t.Kind == event.Long && op != "/" && op != "**":
+		x.t = event.Type{Kind: event.Long, Nullable: true}
+		if op == "%" && r.konst && r.val.Long() != 0 {
+			x.t.Nullable = nullable
+		}
+		x.i = longOp(op, l, r)
+	default:
+		x.t = event.Type{Kind: event.Double, Nullable: nullable || op == "%" && (!r.konst || toDouble(r).val.Double() == 0)}
+		x.f = doubleOp(op, toDouble(l), toDouble(r))
+	}
+	r2 := fold(x, l, r)
+	if l.konst && r.konst && !r2.konst {
+		return code{}, c.fail(n, "this is null for every row", "it is outside the range of a long, or a division by zero")
+	}
+	return r2, nil
+}
+
+func pickDecimal(l, r code) code {
+	if l.t.Kind == event.Decimal {
+		return l
+	}
+	return r
+}
+
+func arithmeticHint(op string, l, r code) string {
+	switch {
+	case l.isNil() || r.isNil():
+		return "nil in arithmetic is nil; write x ?? 0 for a default"
+	case l.t.Kind == event.Timestamp && r.t.Kind == event.Timestamp && op == "-":
+		return "write seconds_between(" + r.text + ", " + l.text + ")"
+	case op == "+" && (l.t.Kind == event.String || r.t.Kind == event.String):
+		for _, x := range []code{l, r} {
+			if x.t.Kind != event.String && x.t.Kind != event.List && x.t.Kind != event.Map {
+				return "write string(" + x.text + ") to join strings"
+			}
+		}
+	case l.t.Kind == event.Bool || r.t.Kind == event.Bool:
+		return "write long(x) for 1 or 0"
+	}
+	return ""
+}
+
+// negate compiles -x.
+func (c *compiler) negate(n *ast.UnaryNode, x code) (code, error) {
+	r := code{t: x.t, text: "(-" + x.text + ")"}
+	switch x.t.Kind {
+	case event.Long:
+		r.t.Nullable = true
+		r.i = try1(x.i, func(v int64) (int64, bool) { return -v, v != math.MinInt64 })
+	case event.Double:
+		r.f = map1(x.f, func(v float64) float64 { return 0 - v })
+	default:
+		return code{}, c.fail(n, "cannot write - before "+x.describe(), "")
+	}
+	return fold(r, x), nil
+}
+
+// longOp computes in longs; what does not fit is null.
+func longOp(op string, l, r code) fn[int64] {
+	switch op {
+	case "+":
+		return try2(l.i, r.i, addLong)
+	case "-":
+		return try2(l.i, r.i, func(x, y int64) (int64, bool) {
+			d := x - y
+			return d, (x >= 0) == (y >= 0) || (d >= 0) == (x >= 0)
+		})
+	case "*":
+		return try2(l.i, r.i, mulLong)
+	}
+	return try2(l.i, r.i, func(x, y int64) (int64, bool) {
+		if y == 0 {
+			return 0, false
+		}
+		return x % y, true
+	})
+}
+
+func addLong(x, y int64) (int64, bool) {
+	s := x + y
+	return s, (x >= 0) != (y >= 0) || (s >= 0) == (x >= 0)
+}
+
+func mulLong(x, y int64) (int64, bool) {
+	hi, lo := bits.Mul64(uint64(x), uint64(y)) // unsigned: mend the high word for signs
+	h := int64(hi)
+	if x < 0 {
+		h -= y
+	}
+	if y < 0 {
+		h -= x
+	}
+	return int64(lo), h == int64(lo)>>63
+}
+
+// doubleOp computes in doubles. Each step is rounded by itself (nothing fuses), and a -0 becomes +0.
+func doubleOp(op string, l, r code) fn[float64] {
+	if r.konst && (op == "*" || op == "/") {
+		a, y := l.f, r.val.Double()
+		if op == "*" {
+			return func(row []event.Value) (float64, bool) { x, ok := a(row); return float64(x*y) + 0, ok }
+		}
+		return func(row []event.Value) (float64, bool) { x, ok := a(row); return float64(x/y) + 0, ok }
+	}
+	switch op {
+	case "+":
+		return try2(l.f, r.f, func(x, y float64) (float64, bool) { return x + y, true })
+	case "-":
+		return try2(l.f, r.f, func(x, y float64) (float64, bool) { return x - y, true })
+	case "*":
+		return try2(l.f, r.f, func(x, y float64) (float64, bool) { return float64(x*y) + 0, true })
+	case "/":
+		return try2(l.f, r.f, func(x, y float64) (float64, bool) { return float64(x/y) + 0, true })
+	case "%":
+		return try2(l.f, r.f, func(x, y float64) (float64, bool) { return math.Mod(x, y) + 0, y != 0 })
+	}
+	return try2(l.f, r.f, func(x, y float64) (float64, bool) { return power(x, y) + 0, true })
+}
+
+// power is x**y; square roots are rounded correctly on every machine.
+func power(x, y float64) float64 {
+	if y == 0.5 && x >= 0 {
+		return math.Sqrt(x)
+	}
+	return math.Pow(x, y)
+}
+
+// toDouble converts a number to the nearest double.
+func toDouble(x code) code {
+	r := code{t: event.Type{Kind: event.Double, Nullable: x.t.Nullable}, text: x.text}
+	switch x.t.Kind {
+	case event.Double:
+		return x
+	case event.Long:
+		r.f = map1(x.i, func(n int64) float64 { return float64(n) })
+	case event.Decimal:
+		r.f = map1(x.v, decimalDouble)
+	}
+	if x.konst {
+		k := doubleConst(mustDouble(r))
+		return k
+	}
+	return r
+}
+
+// mustDouble evaluates constant code.
+func mustDouble(x code) float64 {
+	f, _ := x.f(nil)
+	return f
+}
+
+// decimalDouble is the double nearest to a decimal.
+func decimalDouble(v event.Value) float64 {
+	text := v.Unscaled().String() + "e" + strconv.Itoa(-int(int32(v.Num)))
+	f, _ := strconv.ParseFloat(text, 64) // out of range: ±Inf, which is nearest
+	return f
+}
+
+// decimalLong is a decimal cut towards zero; ok is false outside int64.
+func decimalLong(v event.Value) (int64, bool) {
+	n, scale := v.Unscaled(), int32(v.Num)
+	if digits := int32(min(n.BitLen(), math.MaxInt32)); scale > 0 && scale > digits {
+		return 0, true // |n| < 2^digits < 10^scale
+	}
+	if scale > 0 {
+		n.Quo(n, new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(scale)), nil))
+	}
+	return n.Int64(), n.IsInt64() && scale >= 0
+}
