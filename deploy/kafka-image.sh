@@ -69,11 +69,10 @@ layout() { # layout ROOT
 		delete-records broker-api-versions storage run-class; do
 		install -m 755 "$parts/tool" "$root/opt/kafka/bin/kafka-$tool.sh"
 	done
-	echo 'appuser:x:1000:1000::/home/appuser:/bin/sh' >>"$root/etc/passwd"
+	echo 'appuser:x:1000:1000::/opt/kafka:/bin/sh' >>"$root/etc/passwd"
 	echo 'appuser:x:1000:' >>"$root/etc/group"
-	mkdir -p "$root/home/appuser"
 	chown -R 1000:1000 "$root"/opt/kafka/config "$root"/opt/kafka/logs "$root"/etc/kafka \
-		"$root"/mnt/shared "$root"/var/lib/kafka "$root/home/appuser"
+		"$root"/mnt/shared "$root"/var/lib/kafka
 }
 
 build() {

@@ -133,7 +133,10 @@ func request(addr, port string, env map[string]string) testcontainers.GenericCon
 		"KAFKA_TRANSACTION_STATE_LOG_NUM_PARTITIONS":     "1",
 		"KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS":         "0",
 		"KAFKA_AUTO_CREATE_TOPICS_ENABLE":                "false",
+		"KAFKA_BROKER_SESSION_TIMEOUT_MS":                "3000", // how long a killed broker keeps its own place taken
+		"KAFKA_BROKER_HEARTBEAT_INTERVAL_MS":             "500",
 		"KAFKA_HEAP_OPTS":                                "-Xmx512m -Xms128m",
+		"KAFKA_OPTS":                                     "-XX:TieredStopAtLevel=1", // tests start a broker more often than they load it
 	}
 	maps.Copy(all, env)
 	return testcontainers.GenericContainerRequest{

@@ -1,0 +1,42 @@
+# `make` lists what there is. Logic that grows goes into scripts: .ci/ for checks, deploy/ for images,
+# bench/ for measurements.
+.DEFAULT_GOAL := help
+.PHONY: help build demo test test-fast lint fuzz bench kafka-image image compose-check clean
+
+FUZZ_SECONDS ?= 30
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## build dist/penstock
+	CGO_ENABLED=0 go build -trimpath -o dist/penstock ./cmd/penstock
+
+demo: ## features of real flights, live, in a minute; no Kafka or Docker needed
+	go run ./cmd/penstock demo
+
+test: ## everything CI runs: lint, race detector, real Kafka if a container engine is there, fuzz, examples
+	.ci/test
+
+test-fast: ## the Go tests, no race detector
+	go test ./...
+
+lint: ## vet, staticcheck, gofumpt
+	.ci/lint
+
+fuzz: ## fuzz every target for FUZZ_SECONDS each
+	.ci/fuzz $(FUZZ_SECONDS)
+
+bench: ## the figures of docs/benchmarks: Kafka Streams and Penstock on one real Kafka (BENCH_EVENTS, BENCH_FLAGS)
+	bench/run.sh
+
+kafka-image: ## make the image apache/kafka:4.1.0 available: pulled, or built here
+	deploy/kafka-image.sh
+
+image: ## build the image penstock:dev
+	docker build -f deploy/Dockerfile -t penstock:dev .
+
+compose-check: ## validate docker-compose.yml, Prometheus' and Grafana's files
+	go test ./deploy/...
+
+clean: ## remove what was built here
+	rm -rf dist bench/.cache bench/kstreams/target
