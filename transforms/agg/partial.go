@@ -314,9 +314,15 @@ func (g *group) place(v *event.Value, r *event.Row) {
 // if it is 1.
 func (e *edge) offer(sign int, t event.Time, order event.Value, pos event.Position, v event.Value) {
 	if e.set {
-		a, b := event.Row{Time: t, Order: order, Pos: pos}, event.Row{Time: e.time, Order: e.order.get(), Pos: e.pos}
-		if sign*a.Compare(&b) <= 0 {
-			return
+		if t != e.time {
+			if (t > e.time) != (sign > 0) {
+				return
+			}
+		} else {
+			a, b := event.Row{Time: t, Order: order, Pos: pos}, event.Row{Time: e.time, Order: e.order.get(), Pos: e.pos}
+			if sign*a.Compare(&b) <= 0 {
+				return
+			}
 		}
 	}
 	e.set, e.time, e.pos = true, t, pos
