@@ -1,0 +1,254 @@
+package pipeline
+
+import (
+	"fmt"
+	"math"
+	"net"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/penstock-ml/penstock/event"
+	"github.com/penstock-ml/penstock/internal/diag"
+)
+
+// maxSpan bounds durations: what is longer is a mistake, and sums of two cannot overflow.
+const maxSpan = 1000 * 366 * event.Day
+
+// maxLast bounds `last: N`: so many rows are read for one answer.
+const maxLast = 100_000
+
+const durationHint = "the units are us, ms, s, m, h, d and w"
+
+// describe names a format in messages.
+func (f format) describe(values []string) string {
+	switch f {
+	case exprText:
+		return "an expression"
+	case aggText:
+		return "a column or an expression"
+	case durationText, spanText, windowText:
+		return "a duration like 1h"
+	case sizeText:
+		return "a size like 256MiB"
+	case boolText:
+		return "true or false"
+	case enumText:
+		return "one of " + strings.Join(values, ", ")
+	case columnTypeText:
+		return "a type"
+	case nameText, refText, pipelineText:
+		return "a name"
+	case dottedText:
+		return "view.feature"
+	case secretScalar:
+		return `"${VAR}"`
+	case lastText:
+		return "a column or a number"
+	}
+	return "a text"
+}
+
+// checkScalar reports a scalar that is not of its format.
+func (c *compiler) checkScalar(n *node, s *shape, in, name string) {
+	at := where(in, name)
+	if n.text == "" && s.format != literalText {
+		c.fail(n, "", "%s is an empty text", at)
+		return
+	}
+	switch s.format {
+	case nameText:
+		c.checkName(n, name)
+	case pipelineText:
+		if !pipelineName.MatchString(n.text) {
+			c.fail(n, "letters, digits, _, - and . make a pipeline's name, and it begins with a letter or digit", "%s %q is not a name", at, n.shown())
+		}
+	case dottedText:
+		if view, feature, ok := strings.Cut(n.text, "."); !ok || !isName(view) || !isName(feature) {
+			c.fail(n, "write view.feature, or {name: …, expr: …}", "%s %q is not a view's feature", at, n.shown())
+		}
+	case durationText, spanText, windowText:
+		c.checkDuration(n, s.format, in, name)
+	case sizeText:
+		if _, err := parseSize(n.text); err != nil {
+			c.fail(n, sizeHint(n.text), "%s %q %s", at, n.shown(), err.Error())
+		}
+	case startText:
+		if _, err := parseStart(n.text); err != nil {
+			hint := "write earliest, latest, or an instant like 2013-01-05T10:00:00Z"
+			if near := diag.Nearest(n.text, []string{"earliest", "latest"}); near != "" {
+				hint = "did you mean " + near + "?"
+			}
+			c.fail(n, hint, "%s %q is not a place to start", at, n.shown())
+		}
+	case boolText:
+		if n.text != "true" && n.text != "false" {
+			c.fail(n, "write true or false", "%s %q is not true or false", at, n.shown())
+		}
+	case enumText:
+		if !slices.Contains(s.enum, strings.ToLower(n.text)) {
+			c.fail(n, suggest(n.text, s.enum), "%s %q is not known", at, n.shown())
+		}
+	case columnTypeText:
+		if !slices.Contains(s.enum, n.text) {
+			c.fail(n, suggest(n.text, s.enum), "%s: type %q is not known", at, n.shown())
+		}
+	case urlText:
+		c.checkURL(n, at)
+	case secretScalar:
+		c.secrets = append(c.secrets, secretSpan{n.span, strings.Count(n.text, "\n") + 1})
+		if !strings.Contains(n.raw, "${") {
+			c.fail(n, `write "${VAR}" to take it from the environment, or {file: PATH}`, "%s is written out in the file", at)
+		}
+	case brokerText:
+		for _, b := range strings.Split(n.text, ",") {
+			if host, port, err := net.SplitHostPort(strings.TrimSpace(b)); err != nil || host == "" || !isPort(port) {
+				c.fail(n, "write host:port, like localhost:9092", "%s %q is not an address", at, n.shown())
+				return
+			}
+		}
+	}
+}
+
+var pipelineName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,199}$`)
+
+// suggest is a hint from a short list of values.
+func suggest(text string, values []string) string {
+	if near := diag.Nearest(text, values); near != "" {
+		return "did you mean " + near + "?"
+	}
+	return "write one of " + strings.Join(values, ", ")
+}
+
+func isPort(s string) bool {
+	p, err := strconv.Atoi(s)
+	return err == nil && p > 0 && p < 1<<16
+}
+
+func (c *compiler) checkURL(n *node, at string) {
+	u, err := url.Parse(n.text)
+	switch {
+	case err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "":
+		c.fail(n, "write it like http://localhost:8081", "%s %q is not an address", at, mask(n.shown()))
+	case u.User != nil:
+		c.secrets = append(c.secrets, secretSpan{n.span, 0})
+		c.fail(n, `write username: and password: beside it, the password as "${VAR}" or {file: PATH}`, "%s holds credentials", at)
+	}
+}
+
+func (c *compiler) checkDuration(n *node, f format, in, name string) {
+	if f == windowText && n.text == "lifetime" {
+		return
+	}
+	subject := name
+	if in != "" {
+		subject = in + ": " + name
+	}
+	d, err := event.ParseDuration(n.text)
+	switch {
+	case err != nil:
+		c.fail(n, durationGuess(n.text), "%s %q is not a duration", subject, n.shown())
+	case d == 0 && f != durationText:
+		hint := ""
+		if f == windowText {
+			hint = "write a duration above zero, or lifetime for all that was before"
+		}
+		c.fail(n, hint, "%s %q is zero", subject, n.shown())
+	case d > maxSpan:
+		c.fail(n, "", "%s %q is longer than 1000 years", subject, n.shown())
+	}
+}
+
+var numberUnit = regexp.MustCompile(`^\s*([0-9]+)(\.[0-9]+)?\s*([A-Za-zµ]*)\s*$`)
+
+// unitWords are what people write for units, by the unit that is meant.
+var unitWords = []struct {
+	unit  string
+	words []string
+}{
+	{"us", []string{"us", "µs", "usec", "usecs", "micro", "micros", "microsecond", "microseconds"}},
+	{"ms", []string{"ms", "msec", "msecs", "milli", "millis", "millisecond", "milliseconds"}},
+	{"s", []string{"s", "sec", "secs", "second", "seconds", ""}},
+	{"m", []string{"m", "min", "mins", "minute", "minutes"}},
+	{"h", []string{"h", "hr", "hrs", "hour", "hours"}},
+	{"d", []string{"d", "day", "days"}},
+	{"w", []string{"w", "wk", "wks", "week", "weeks"}},
+	{"30d", []string{"mo", "month", "months"}},
+	{"365d", []string{"y", "yr", "yrs", "year", "years"}},
+}
+
+// durationGuess is a hint with the duration that was likely meant.
+func durationGuess(s string) string {
+	m := numberUnit.FindStringSubmatch(s)
+	if m == nil {
+		return "write a number and a unit, like 1h; " + durationHint
+	}
+	for _, u := range unitWords {
+		if !slices.Contains(u.words, strings.ToLower(m[3])) {
+			continue
+		}
+		unit, _ := event.ParseDuration("1" + u.unit)
+		if len(u.unit) > 2 {
+			unit, _ = event.ParseDuration(u.unit)
+		}
+		n, err := strconv.ParseFloat(m[1]+m[2], 64)
+		if us := n * float64(unit); err == nil && us <= float64(maxSpan) && us == math.Trunc(us) {
+			text := m[1] + u.unit
+			if m[2] != "" || len(u.unit) > 2 {
+				text = event.Duration(us).String()
+			}
+			return "write " + text + "; " + durationHint
+		}
+	}
+	return "write a number and a unit, like 1h; " + durationHint
+}
+
+var sizeUnits = map[string]int64{"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
+
+// parseSize reads a size like 256MiB.
+func parseSize(s string) (int64, error) {
+	for unit, factor := range sizeUnits {
+		digits, ok := strings.CutSuffix(s, unit)
+		if !ok {
+			continue
+		}
+		n, err := strconv.ParseUint(digits, 10, 63)
+		switch {
+		case err != nil || digits[0] == '+':
+		case n == 0:
+			return 0, fmt.Errorf("is zero")
+		case int64(n) > math.MaxInt64/factor:
+			return 0, fmt.Errorf("is too large")
+		default:
+			return int64(n) * factor, nil
+		}
+	}
+	return 0, fmt.Errorf("is not a size")
+}
+
+// sizeHint is a hint with the size that was likely meant.
+func sizeHint(s string) string {
+	const units = "the units are KiB, MiB and GiB"
+	if m := numberUnit.FindStringSubmatch(s); m != nil && m[2] == "" && m[3] != "" {
+		for _, unit := range []string{"KiB", "MiB", "GiB"} {
+			if strings.EqualFold(m[3][:1], unit[:1]) {
+				return "write " + m[1] + unit + "; " + units
+			}
+		}
+	}
+	return "write a whole number and a unit, like 256MiB; " + units
+}
+
+// parseStart reads where a new partition starts.
+func parseStart(s string) (Start, error) {
+	switch s {
+	case "earliest":
+		return Start{At: event.MinTime}, nil
+	case "latest":
+		return Start{Latest: true, At: event.MinTime}, nil
+	}
+	t, err := event.ParseTime(s)
+	return Start{At: t}, err
+}

@@ -1,0 +1,89 @@
+package pipeline
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"strings"
+)
+
+// storageVersion is the version of what storageText means; it changes when the same text would be
+// stored differently.
+const storageVersion = 1
+
+// storageText is the canonical text of all that decides what a view stores and how it is read: where
+// its rows come from, which are accepted, what is kept of them. What is applied to an answer only
+// (names of features, ttl, defaults) is not part of it, nor are addresses, so that changing these
+// needs no refill.
+func (scope *viewScope) storageText() string {
+	v := scope.view
+	var b strings.Builder
+	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
+	s := v.Source
+	line("view %q storage %d", v.Name, storageVersion)
+	line("source %d %q", s.Index, s.Name)
+	if s.Kafka != nil {
+		line("kafka topic %q", s.Kafka.Topic)
+	}
+	if s.File != nil {
+		line("file path %q format %q arrival_lag %s", s.File.Path, s.File.Format, s.ArrivalLag)
+	}
+	line("time %s unit %d ahead %s", fieldText(v, s.Time.Slot), s.Time.Unit, s.Ahead)
+	if s.Order >= 0 {
+		line("order %s", fieldText(v, s.Order))
+	}
+	line("entity %q", v.Entity.Name)
+	for i, k := range v.Entity.Keys {
+		if i < len(v.Keys) {
+			line("key %q %s from %s", k.Name, k.Type, fieldText(v, v.Keys[i]))
+		}
+	}
+	for slot, c := range s.Columns {
+		if scope.fields[c.Name] {
+			line("field %s", fieldText(v, slot))
+		}
+	}
+	for i, p := range v.Computed {
+		line("column %q %s = %s", scope.computed[i], p.Type(), p)
+	}
+	if v.Where != nil {
+		line("where %s", v.Where)
+	}
+	for i, in := range v.Inputs {
+		if in.Program != nil {
+			line("input %d %s = %s", i, in.Type, in.Program)
+		} else {
+			line("input %d %s", i, fieldText(v, in.Slot))
+		}
+	}
+	for i, p := range v.Filters {
+		line("filter %d %s", i, p)
+	}
+	for i, g := range v.Layout.Groups {
+		line("group %d input %d filter %d parts %d", i, g.Input, g.Filter, g.Parts)
+	}
+	for _, f := range v.Features {
+		line("feature %s group %d filter %d window %s", f.Func, f.Group, f.Filter, f.Window)
+	}
+	line("history %s keep %s", v.History, v.Keep)
+	return b.String()
+}
+
+// fieldText names a slot and its type: a field by its path, a computed column by its number.
+func fieldText(v *View, slot int) string {
+	columns := v.Source.Columns
+	switch {
+	case slot < 0:
+		return "none"
+	case slot < len(columns):
+		return fmt.Sprintf("%q %s", columns[slot].Name, columns[slot].Type)
+	case slot-len(columns) < len(v.Computed):
+		return fmt.Sprintf("computed %d %s", slot-len(columns), v.Computed[slot-len(columns)].Type())
+	}
+	return "none"
+}
+
+func versionOf(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:])
+}

@@ -1,0 +1,441 @@
+package pipeline
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/penstock-ml/penstock/event"
+	"github.com/penstock-ml/penstock/internal/diag"
+	"github.com/penstock-ml/penstock/transforms/agg"
+	"github.com/penstock-ml/penstock/transforms/expr"
+)
+
+type entityScope struct {
+	entity *Entity
+	key    *node
+	nodes  []*node // of the key columns' names
+	used   bool
+}
+
+// columnKinds are the kinds that users name.
+var columnKinds = map[string]event.Kind{
+	"string": event.String, "long": event.Long, "int": event.Long, "boolean": event.Bool, "bytes": event.Bytes,
+	"date": event.Date, "timestamp": event.Timestamp, "float": event.Double, "double": event.Double,
+}
+
+func (c *compiler) compileEntities(n *node) {
+	if n == nil || n.kind != mappingNode {
+		return
+	}
+	for _, f := range n.fields {
+		e := &entityScope{entity: &Entity{Name: f.key.text}, key: f.key}
+		c.entities = append(c.entities, e)
+		c.plan.Entities = append(c.plan.Entities, e.entity)
+		for _, k := range f.value.fields {
+			if k.value.bad || k.value.kind != scalarNode {
+				continue
+			}
+			e.nodes = append(e.nodes, k.key)
+			e.entity.Keys = append(e.entity.Keys, Column{k.key.text, event.Type{Kind: columnKinds[k.value.text]}})
+		}
+	}
+}
+
+// viewScope is a view while it is being compiled.
+type viewScope struct {
+	c        *compiler
+	n        *node // the view's mapping
+	key      *node
+	in       string
+	view     *View
+	source   *sourceScope // nil if not known
+	entity   *entityScope
+	typed    bool            // the source's fields are known
+	fields   map[string]bool // of the source that the view uses
+	columns  map[string]int  // computed columns so far, by name
+	computed []string        // their names
+	types    []event.Type    // of Computed
+	broken   map[string]bool
+	decls    []*featureDecl
+
+	inputs  map[string]int
+	filters map[string]int
+	groups  map[groupKey]int
+	names   map[string]*node
+}
+
+type groupKey struct {
+	input, filter int
+	last          bool
+}
+
+func (c *compiler) compileViews(n *node) {
+	if n == nil || n.kind != mappingNode {
+		c.fixSources()
+		return
+	}
+	for _, f := range n.fields {
+		v := &viewScope{
+			c: c, n: f.value, key: f.key, in: fmt.Sprintf("view %q", f.key.text),
+			view:   &View{Name: f.key.text},
+			fields: map[string]bool{}, columns: map[string]int{}, broken: map[string]bool{}, inputs: map[string]int{}, filters: map[string]int{},
+			groups: map[groupKey]int{}, names: map[string]*node{},
+		}
+		c.views = append(c.views, v)
+		c.plan.Views = append(c.plan.Views, v.view)
+		if f.value.kind == mappingNode {
+			v.declare()
+		}
+	}
+	c.fixSources()
+	for _, v := range c.views {
+		if v.n.kind == mappingNode {
+			v.compile()
+		}
+	}
+}
+
+func (c *compiler) fixSources() {
+	for _, s := range c.sources {
+		s.fix()
+	}
+}
+
+// declare resolves what the view refers to, and notes which fields of the source it uses.
+func (v *viewScope) declare() {
+	c := v.c
+	if n := v.n.get("source"); n != nil {
+		var names []string
+		for _, s := range c.sources {
+			names = append(names, s.src.Name)
+			if s.src.Name == n.text {
+				v.source = s
+			}
+		}
+		if v.source == nil {
+			c.fail(n, diag.Suggest(n.text, "sources", names), "%s: there is no source %q", v.in, n.shown())
+		} else {
+			v.source.used = true
+			v.view.Source = v.source.src
+		}
+	}
+	if n := v.n.get("entity"); n != nil {
+		var names []string
+		for _, e := range c.entities {
+			names = append(names, e.entity.Name)
+			if e.entity.Name == n.text {
+				v.entity = e
+			}
+		}
+		if v.entity == nil {
+			c.fail(n, diag.Suggest(n.text, "entities", names), "%s: there is no entity %q", v.in, n.shown())
+		} else {
+			v.entity.used = true
+			v.view.Entity = v.entity.entity
+		}
+	}
+	v.typed = v.source.known()
+	v.declareFeatures()
+	v.noteFields()
+}
+
+// noteFields notes the fields that the view's expressions and keys use.
+func (v *viewScope) noteFields() {
+	if !v.typed {
+		return
+	}
+	note := func(n *node) {
+		if n == nil || n.kind != scalarNode {
+			return
+		}
+		names, err := expr.Names(n.text)
+		if err != nil {
+			return
+		}
+		for _, name := range names {
+			v.need(name)
+		}
+	}
+	note(v.n.get("where"))
+	if columns := v.n.get("columns"); columns != nil {
+		for _, f := range columns.fields {
+			note(f.value)
+		}
+	}
+	for _, d := range v.decls {
+		note(d.where)
+		if !d.star {
+			note(d.arg)
+		}
+	}
+	if v.entity != nil {
+		for _, k := range v.entity.entity.Keys {
+			v.need(k.Name)
+		}
+	}
+}
+
+// need notes that the view uses a name, if it is a field.
+func (v *viewScope) need(name string) {
+	if field := v.source.need(name); field != "" {
+		v.fields[field] = true
+	}
+}
+
+// compile fills the view, once the slots of the source's columns are settled.
+func (v *viewScope) compile() {
+	v.compileColumns()
+	v.compileKeys()
+	if n := v.n.get("where"); n != nil {
+		v.view.Where = v.condition(n, v.in+": where")
+	}
+	for _, d := range v.decls {
+		v.compileFeature(d)
+	}
+	v.compileDefault()
+	v.settleHistory()
+	if len(v.view.Filters) > 64 {
+		v.c.failAt(v.key.span, "split the view in two", "%s has %d different conditions on features, and 64 is the most", v.in, len(v.view.Filters))
+	}
+	if v.typed && v.view.Entity != nil {
+		v.view.Storage = v.storageText()
+		v.view.Version = versionOf(v.view.Storage)
+	}
+}
+
+func (v *viewScope) compileColumns() {
+	n := v.n.get("columns")
+	if n == nil {
+		return
+	}
+	for _, f := range n.fields {
+		if f.value.bad || f.value.kind != scalarNode || f.key.bad {
+			v.broken[f.key.text] = true
+			continue
+		}
+		in := fmt.Sprintf("%s: column %q", v.in, f.key.text)
+		if v.typed {
+			if _, ok := v.source.src.Schema.Field(f.key.text); ok {
+				v.c.fail(f.key, "give the column another name", "%s: the events already have a field of this name", in)
+				v.broken[f.key.text] = true
+				continue
+			}
+		}
+		p := v.expression(f.value, in)
+		if p == nil {
+			v.broken[f.key.text] = true
+			continue
+		}
+		v.columns[f.key.text] = len(v.view.Computed)
+		v.view.Computed = append(v.view.Computed, p)
+		v.computed = append(v.computed, f.key.text)
+		v.types = append(v.types, p.Type())
+	}
+}
+
+// lookup resolves a name in the view's expressions.
+func (v *viewScope) lookup(name string) (int, event.Type, bool) {
+	if i, ok := v.columns[name]; ok {
+		return len(v.source.src.Columns) + i, v.types[i], true
+	}
+	slot, ok := v.source.slots[name]
+	if !ok {
+		return 0, event.Type{}, false
+	}
+	return slot, v.source.src.Columns[slot].Type, true
+}
+
+// known lists the names that expressions can use.
+func (v *viewScope) known() []string {
+	names := v.source.paths()
+	for _, f := range v.n.get("columns").mapping() {
+		if _, ok := v.columns[f.key.text]; ok {
+			names = append(names, f.key.text)
+		}
+	}
+	return names
+}
+
+// mapping returns the entries of n, none for nil.
+func (n *node) mapping() []field {
+	if n == nil {
+		return nil
+	}
+	return n.fields
+}
+
+// expression compiles a row expression over the view's columns; nil if it is wrong (and reported),
+// or if the fields are not known (then only its syntax is checked).
+func (v *viewScope) expression(n *node, in string) *expr.Program {
+	names, err := expr.Names(n.text)
+	if err != nil {
+		v.c.exprError(n, in, err)
+		return nil
+	}
+	if !v.typed {
+		return nil
+	}
+	for _, name := range names {
+		head, _, _ := strings.Cut(name, ".")
+		if v.broken[head] {
+			return nil // its column is reported
+		}
+	}
+	p, err := expr.Compile(n.text, v.lookup, v.known())
+	if err != nil {
+		if why := v.notColumn(names); why != "" {
+			v.c.exprErrorHint(n, in, err, why)
+		} else {
+			v.c.exprError(n, in, err)
+		}
+		return nil
+	}
+	return p
+}
+
+// notColumn says why one of the names is no column though the schema has it.
+func (v *viewScope) notColumn(names []string) string {
+	for _, name := range names {
+		if _, _, ok := v.lookup(name); ok {
+			continue
+		}
+		if why, ok := v.source.src.Schema.NotColumn(name); ok {
+			return fmt.Sprintf("%s: %s", name, why)
+		}
+	}
+	return ""
+}
+
+// condition compiles an expression that must be boolean.
+func (v *viewScope) condition(n *node, in string) *expr.Program {
+	p := v.expression(n, in)
+	if p == nil {
+		return nil
+	}
+	if p.Type().Kind != event.Bool {
+		v.c.fail(n, "write a comparison, like amount > 0", "%s must be true or false, but this is %s", in, p.Type())
+		return nil
+	}
+	return p
+}
+
+// exprError reports a mistake in an expression, at its place within n if that is to be seen.
+func (c *compiler) exprError(n *node, in string, err error) { c.exprErrorHint(n, in, err, "") }
+
+func (c *compiler) exprErrorHint(n *node, in string, err error, hint string) {
+	var e *expr.Error
+	if !errors.As(err, &e) {
+		c.fail(n, hint, "%s: %v", in, err)
+		return
+	}
+	if hint == "" {
+		hint = e.Hint
+	}
+	at := n.span
+	if n.body > 0 && e.Offset >= 0 && e.Offset <= len(n.text) {
+		end := min(max(e.Offset+e.Len, e.Offset), len(n.text))
+		at.column = n.body + utf8.RuneCountInString(n.text[:e.Offset])
+		at.width = max(utf8.RuneCountInString(n.text[e.Offset:end]), 1)
+	}
+	n.bad = true
+	c.failAt(at, hint, "%s: %s", in, e.Msg)
+}
+
+// compileKeys binds the entity's key columns to slots.
+func (v *viewScope) compileKeys() {
+	if !v.typed || v.entity == nil {
+		return
+	}
+	at := v.n.get("entity")
+	for _, k := range v.entity.entity.Keys {
+		if v.broken[k.Name] {
+			continue
+		}
+		slot, t, ok := v.lookup(k.Name)
+		switch {
+		case !ok:
+			hint := diag.Suggest(k.Name, "fields", v.known())
+			if near := diag.Nearest(k.Name, v.known()); near != "" {
+				hint = fmt.Sprintf("did you mean %s? Or compute it: columns: {%s: …}", near, k.Name)
+			}
+			v.c.failAt(at.span, hint, "%s: the events have no field %q, a key of entity %q", v.in, k.Name, v.entity.entity.Name)
+		case t.Kind != k.Type.Kind:
+			v.c.failAt(at.span, fmt.Sprintf("declare it as %s, or compute a column of another name", keyTypeOf(t)),
+				"%s: key %q of entity %q is %s, but the events' is %s", v.in, k.Name, v.entity.entity.Name, k.Type, t)
+		}
+		v.view.Keys = append(v.view.Keys, slot)
+	}
+}
+
+func keyTypeOf(t event.Type) string {
+	for _, name := range keyTypes {
+		if columnKinds[name] == t.Kind {
+			return name
+		}
+	}
+	return "one of " + strings.Join(keyTypes, ", ")
+}
+
+// input finds or adds an input of the view's rows.
+func (v *viewScope) input(n *node, in string) (int, event.Type, bool) {
+	text := strings.TrimSpace(n.text)
+	input := Input{Slot: -1, Text: text}
+	if v.broken[text] {
+		return 0, event.Type{}, false
+	}
+	id := ""
+	if slot, t, ok := v.lookup(text); ok {
+		input.Slot, input.Type, id = slot, t, fmt.Sprint(slot)
+	} else {
+		p := v.expression(n, in)
+		if p == nil {
+			return 0, event.Type{}, false
+		}
+		input.Program, input.Type, id = p, p.Type(), p.String()
+	}
+	i, ok := v.inputs[id]
+	if !ok {
+		i = len(v.view.Inputs)
+		v.inputs[id] = i
+		v.view.Inputs = append(v.view.Inputs, input)
+	}
+	return i, input.Type, true
+}
+
+// filter finds or adds a condition.
+func (v *viewScope) filter(p *expr.Program) int {
+	i, ok := v.filters[p.String()]
+	if !ok {
+		i = len(v.view.Filters)
+		v.filters[p.String()] = i
+		v.view.Filters = append(v.view.Filters, p)
+	}
+	return i
+}
+
+// group finds or adds a group of the layout and lets it keep parts. The groups of last-N windows are
+// apart from those that tiles keep.
+func (v *viewScope) group(k groupKey, t event.Type, parts agg.Parts) int {
+	i, ok := v.groups[k]
+	if !ok {
+		i = len(v.view.Layout.Groups)
+		v.groups[k] = i
+		v.view.Layout.Groups = append(v.view.Layout.Groups, agg.Group{Input: k.input, Type: t, Filter: k.filter})
+	}
+	v.view.Layout.Groups[i].Parts |= parts
+	return i
+}
+
+// settleHistory sets how far back the view answers, and how long rows are kept.
+func (v *viewScope) settleHistory() {
+	longest := event.Duration(0)
+	for _, d := range v.decls {
+		if reach, ok := d.window.Reach(); ok {
+			longest = max(longest, reach)
+		}
+	}
+	v.view.History = durationOr(v.n.get("history"), max(longest, 30*event.Day))
+	v.view.Keep = v.view.History + longest
+}
