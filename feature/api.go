@@ -75,68 +75,6 @@ type Arrival struct {
 	Time     event.Time
 }
 
-// Open opens the views of plan in st. It fails with *PlanError if st was written by another plan.
-func Open(st state.Store, plan *pipeline.Plan, opt Options) (*Store, error) { panic("stub") }
-
-// Store is all views of a plan over one state.
-type Store struct{}
-
-// Close flushes what is in memory and stops; it does not close the state.
-func (s *Store) Close(ctx context.Context) error { panic("stub") }
-
-// Flush makes all that was handed over so far durable, with restart offsets.
-func (s *Store) Flush(ctx context.Context) error { panic("stub") }
-
-// Failed is closed when the store cannot go on (a commit error, a full disk); Err says why.
-func (s *Store) Failed() <-chan struct{} { panic("stub") }
-
-// Err is why the store failed, or nil.
-func (s *Store) Err() error { panic("stub") }
-
-// Partition returns the handle through which one partition of a source is ingested: one per
-// partition, used by one goroutine at a time.
-func (s *Store) Partition(src *pipeline.Source, partition int32) *Partition { panic("stub") }
-
-// Partition ingests one partition of a source in offset order.
-type Partition struct{}
-
-// Next is the restart offset: the next to read; ok is false if nothing of this partition is stored.
-func (p *Partition) Next() (offset int64, ok bool) { panic("stub") }
-
-// Seen is the newest record that a durable head may rest on; ok is false if there is none.
-func (p *Partition) Seen() (s Seen, ok bool) { panic("stub") }
-
-// Arrivals lists the stored verdicts of the wall clock at or above Next, ascending. A replay must use them.
-func (p *Partition) Arrivals() []Arrival { panic("stub") }
-
-// StoreArrival makes a verdict of the wall clock durable, before any record under it is added.
-func (p *Partition) StoreArrival(a Arrival) error { panic("stub") }
-
-// Meta is a small text that an adapter keeps about the partition (a file's name, size and checksum),
-// durable from the next checkpoint on; empty if never set.
-func (p *Partition) Meta() string { panic("stub") }
-
-// SetMeta sets the text that Meta answers.
-func (p *Partition) SetMeta(text string) { panic("stub") }
-
-// Add counts one record in every view of the source.
-func (p *Partition) Add(r *Record) { panic("stub") }
-
-// Dead counts a record that could not be decoded as dead in every view of the source. r.Slots is not used.
-func (p *Partition) Dead(r *Record, reason, detail string) { panic("stub") }
-
-// End hands over what was added since the last End; next is the offset to read next, behind gaps,
-// aborted and control records too. atEnd tells that the partition is read to its end. End blocks
-// while queues or the memory budget are full, and errs when the store has failed.
-func (p *Partition) End(ctx context.Context, next int64, atEnd bool) error { panic("stub") }
-
-// Leave takes the partition out of the minimum of watermarks until its next record: it is fully
-// read, and a file or without a record for `idle:`.
-func (p *Partition) Leave() { panic("stub") }
-
-// Lost marks records [from, to) as lost: answers become incomplete. Only under Options.AcceptLoss.
-func (p *Partition) Lost(from, to int64) error { panic("stub") }
-
 // Status tells where a value comes from.
 type Status uint8
 
@@ -173,6 +111,10 @@ type Selector struct {
 	Keys    []pipeline.Column // what names an entity, in order
 	Request []pipeline.Column // request columns that must be given
 	Columns []SelectorColumn  // the answers, in order
+
+	views []viewQuery // what to read
+	outs  []output    // how each answer is finished
+	slots int         // values read from views
 }
 
 // SelectorColumn is one answer of a Selector.
@@ -181,9 +123,6 @@ type SelectorColumn struct {
 	Type event.Type
 	Doc  string
 }
-
-// Select resolves what is asked for. The error is a *SelectError.
-func (s *Store) Select(sel Selection) (*Selector, error) { panic("stub") }
 
 // Vector is one answered row; each slice has one element per Selector column. A Reader reuses it:
 // strings are valid until its next Read.
@@ -200,44 +139,12 @@ type Instant struct {
 	AsServed bool // only rows that had arrived by AsOf
 }
 
-// Reader reads vectors. Not safe for concurrent use: one per goroutine.
-type Reader struct{}
-
-// NewReader returns a reader of the newest state: memory first.
-func (s *Store) NewReader() *Reader { panic("stub") }
-
-// Read answers one entity. keys has one value per Selector.Keys, request one per Selector.Request.
-func (r *Reader) Read(ctx context.Context, sel *Selector, keys, request []event.Value, at Instant, out *Vector) error {
-	panic("stub")
-}
-
-// Cut is a fixed position in every partition, durable, with a snapshot of the state to read it from.
-type Cut struct{}
-
-// Cut fixes the positions reached now, waits until they are durable, and takes a snapshot.
-func (s *Store) Cut(ctx context.Context) (*Cut, error) { panic("stub") }
-
-// NewReader returns a reader at the cut.
-func (c *Cut) NewReader() *Reader { panic("stub") }
-
-// Offsets lists the cut: source name, partition, offset next to read.
-func (c *Cut) Offsets() []Offset { panic("stub") }
-
-// Close releases the snapshot.
-func (c *Cut) Close() { panic("stub") }
-
 // Offset is a position next to read.
 type Offset struct {
 	Source    string
 	Partition int32
 	Next      int64
 }
-
-// Latest is one microsecond after the newest accepted event time over the sources of sel.
-func (s *Store) Latest(sel *Selector) event.Time { panic("stub") }
-
-// Ready is nil when every partition has passed what durable heads had seen (Semantics 11), else why not.
-func (s *Store) Ready() error { panic("stub") }
 
 // Stats is a reading of all counters.
 type Stats struct {
@@ -251,9 +158,10 @@ type Stats struct {
 
 // SourceStats are the counters of a source.
 type SourceStats struct {
-	Name       string
-	Read       int64 // records read, each position once
-	Partitions []PartitionStats
+	Name        string
+	Read        int64 // records read, each position once
+	Partitions  []PartitionStats
+	DeadDropped int64 // pieces of dead letters dropped from the store, over its budget or too old
 }
 
 // PartitionStats are the counters of a partition.
@@ -272,9 +180,3 @@ type ViewStats struct {
 	Horizon                                  event.Time
 	Overflows                                int64 // answers of a sum of longs outside int64
 }
-
-// Stats reads all counters.
-func (s *Store) Stats() Stats { panic("stub") }
-
-// StoredDead yields the dead letters kept in the store, by source and position.
-func (s *Store) StoredDead(f func(d *DeadLetter) error) error { panic("stub") }

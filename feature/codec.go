@@ -1,0 +1,184 @@
+package feature
+
+import (
+	"encoding/binary"
+	"errors"
+	"math"
+
+	"github.com/penstock-ml/penstock/event"
+	"github.com/penstock-ml/penstock/pipeline"
+)
+
+// maxRowBytes bounds one stored row; a larger one is a dead letter of reason "size".
+const maxRowBytes = math.MaxUint16
+
+var errCorruptRow = errors.New("corrupt row")
+
+// codec encodes the rows of one view. The layout of a row, in order (docs/format/head.md):
+//
+//	2  length of what follows, little-endian
+//	8  event time, little-endian
+//	v  arrival - event time, zigzag varint
+//	v  partition, uvarint
+//	v  offset, uvarint
+//	v  filters passed, uvarint            (views with filters)
+//	*  order value, event.AppendValue     (sources with `order:`)
+//	n  bitmap of null inputs, 1 bit each  (ceil(inputs/8) bytes)
+//	*  the inputs that are not null, by their kind
+type codec struct {
+	source  uint16
+	kinds   []event.Kind
+	scales  []uint64
+	filters bool
+	order   bool
+}
+
+func newCodec(v *pipeline.View) *codec {
+	c := &codec{source: v.Source.Index, filters: len(v.Filters) > 0, order: v.Source.Order >= 0}
+	for _, in := range v.Inputs {
+		c.kinds = append(c.kinds, in.Type.Kind)
+		c.scales = append(c.scales, uint64(in.Type.Scale))
+	}
+	return c
+}
+
+// append appends the encoding of r; ok is false if the row is too large, and dst is then as before.
+func (c *codec) append(dst []byte, r *event.Row) (_ []byte, ok bool) {
+	start := len(dst)
+	dst = append(dst, 0, 0)
+	dst = binary.LittleEndian.AppendUint64(dst, uint64(r.Time))
+	dst = binary.AppendVarint(dst, int64(r.Arrival-r.Time))
+	dst = binary.AppendUvarint(dst, uint64(r.Pos.Partition))
+	dst = binary.AppendUvarint(dst, uint64(r.Pos.Offset))
+	if c.filters {
+		dst = binary.AppendUvarint(dst, r.Pass)
+	}
+	if c.order {
+		dst = event.AppendValue(dst, r.Order)
+	}
+	nulls := len(dst)
+	for i := 0; i < len(c.kinds); i += 8 {
+		dst = append(dst, 0)
+	}
+	for i := range c.kinds {
+		v := &r.Values[i]
+		switch v.Kind {
+		case event.Null:
+			dst[nulls+i/8] |= 1 << (i % 8)
+		case event.Double:
+			dst = binary.LittleEndian.AppendUint64(dst, v.Num)
+		case event.Bool, event.Long, event.Timestamp, event.LocalTimestamp, event.Date, event.TimeOfDay:
+			dst = binary.AppendVarint(dst, int64(v.Num))
+		default:
+			dst = binary.AppendUvarint(dst, uint64(len(v.Str)))
+			dst = append(dst, v.Str...)
+		}
+	}
+	n := len(dst) - start - 2
+	if n > maxRowBytes {
+		return dst[:start], false
+	}
+	binary.LittleEndian.PutUint16(dst[start:], uint16(n))
+	return dst, true
+}
+
+// next decodes the first row of b into r, whose Values must have the view's number of inputs, and
+// returns the rest. What r holds aliases b.
+func (c *codec) next(b []byte, r *event.Row) ([]byte, error) {
+	row, rest, err := splitRow(b)
+	if err != nil {
+		return nil, err
+	}
+	r.Time = rowTime(b)
+	row = row[8:]
+	lag, w := binary.Varint(row)
+	if w <= 0 {
+		return nil, errCorruptRow
+	}
+	row = row[w:]
+	r.Arrival = r.Time + event.Time(lag)
+	part, w := binary.Uvarint(row)
+	if w <= 0 {
+		return nil, errCorruptRow
+	}
+	row = row[w:]
+	off, w := binary.Uvarint(row)
+	if w <= 0 {
+		return nil, errCorruptRow
+	}
+	row = row[w:]
+	r.Pos = event.Position{Source: c.source, Partition: int32(part), Offset: int64(off)}
+	if c.filters {
+		if r.Pass, w = binary.Uvarint(row); w <= 0 {
+			return nil, errCorruptRow
+		}
+		row = row[w:]
+	}
+	if c.order {
+		s := event.Alias(row)
+		v, tail, err := event.DecodeValue(s)
+		if err != nil {
+			return nil, errCorruptRow
+		}
+		r.Order = v
+		row = row[len(s)-len(tail):]
+	}
+	return rest, c.values(row, r.Values)
+}
+
+// values decodes the null bitmap and the inputs, which must fill row exactly.
+func (c *codec) values(row []byte, out []event.Value) error {
+	n := (len(c.kinds) + 7) / 8
+	if len(row) < n {
+		return errCorruptRow
+	}
+	nulls := row[:n]
+	row = row[n:]
+	for i, k := range c.kinds {
+		if nulls[i/8]&(1<<(i%8)) != 0 {
+			out[i] = event.Value{}
+			continue
+		}
+		switch k {
+		case event.Double:
+			if len(row) < 8 {
+				return errCorruptRow
+			}
+			out[i] = event.Value{Kind: k, Num: binary.LittleEndian.Uint64(row)}
+			row = row[8:]
+		case event.Bool, event.Long, event.Timestamp, event.LocalTimestamp, event.Date, event.TimeOfDay:
+			x, w := binary.Varint(row)
+			if w <= 0 {
+				return errCorruptRow
+			}
+			out[i] = event.Value{Kind: k, Num: uint64(x)}
+			row = row[w:]
+		default:
+			x, w := binary.Uvarint(row)
+			if w <= 0 || x > uint64(len(row)-w) {
+				return errCorruptRow
+			}
+			out[i] = event.Value{Kind: k, Num: c.scales[i], Str: event.Alias(row[w : w+int(x)])}
+			row = row[w+int(x):]
+		}
+	}
+	if len(row) != 0 {
+		return errCorruptRow
+	}
+	return nil
+}
+
+// splitRow returns the first row of b without its length, and what follows.
+func splitRow(b []byte) (row, rest []byte, err error) {
+	if len(b) < 2 {
+		return nil, nil, errCorruptRow
+	}
+	n := int(binary.LittleEndian.Uint16(b))
+	if n < 8 || len(b) < 2+n {
+		return nil, nil, errCorruptRow
+	}
+	return b[2 : 2+n], b[2+n:], nil
+}
+
+// rowTime reads the event time of the row at the head of b, which splitRow has accepted.
+func rowTime(b []byte) event.Time { return event.Time(binary.LittleEndian.Uint64(b[2:])) }

@@ -1,0 +1,549 @@
+package feature
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/penstock-ml/penstock/event"
+	"github.com/penstock-ml/penstock/state"
+	"github.com/penstock-ml/penstock/transforms/agg"
+)
+
+// committer writes heads behind. One goroutine builds batches (capture, spill, encode), another
+// commits them, so that encoding and the disk overlap; commits happen in the order of building.
+//
+// A checkpoint: note the visible mark of each partition; take all heads that are dirty then; write
+// them, each with the positions it has counted by the time it is captured; when the last is durable,
+// all below the noted marks is, and their offsets are stored as restart offsets.
+type committer struct {
+	store *Store
+	ask   chan struct{} // something to do
+	jobs  chan *job
+	done  chan struct{} // the committing goroutine has ended
+	full  atomic.Bool   // the disk has no room: stop consuming
+	idle  sync.WaitGroup
+
+	mu      sync.Mutex
+	urgent  []*head
+	waiters []chan error // of a whole checkpoint
+	freed   chan struct{}
+	dirty   atomic.Int64
+
+	// Of the building goroutine.
+	cur   *job
+	tree  map[uint16]*treeWriter
+	rows  []rowRef
+	keys  []byte
+	value []byte
+}
+
+// job is one commit and what to do when it is durable.
+type job struct {
+	batch state.Batch
+	heads []captured
+	after []func()
+}
+
+// captured is a head as it was when a commit took it.
+type captured struct {
+	sh      *shard
+	h       *head
+	rows    []byte
+	n       int32
+	added   int32
+	counted []offset
+	root    *node
+	lastID  uint64
+	keep    []byte // rows left after spilling; nil with spilled false: all
+	kept    int32
+	spilled bool
+}
+
+const captureChunk = 256
+
+func (c *committer) init(s *Store) {
+	c.store = s
+	c.ask = make(chan struct{}, 1)
+	c.jobs = make(chan *job, 1)
+	c.done = make(chan struct{})
+	c.freed = make(chan struct{})
+	c.tree = map[uint16]*treeWriter{}
+	c.cur = &job{}
+	for _, v := range s.views {
+		c.tree[v.id] = &treeWriter{c: v.c, sum: agg.NewPartial(&v.plan.Layout, nil), put: c.put}
+		c.tree[v.id].row.Values = make([]event.Value, len(v.plan.Inputs))
+	}
+}
+
+func (c *committer) run(ctx context.Context) {
+	go c.commitAll()
+	tick := time.NewTicker(max(time.Duration(c.store.plan.State.Flush)*time.Microsecond, 10*time.Millisecond))
+	defer tick.Stop()
+	for {
+		var due bool
+		select {
+		case <-ctx.Done():
+			close(c.jobs)
+			<-c.done
+			return
+		case <-tick.C:
+			due = true
+		case <-c.ask:
+		}
+		if c.store.Err() != nil {
+			c.answer(c.takeWaiters(), c.store.Err())
+			continue
+		}
+		waiters := c.takeWaiters()
+		var err error
+		if due || len(waiters) > 0 || c.store.memory() > c.store.headBudget/2 || c.store.deadWaiting.Load() > deadRoom {
+			err = c.checkpoint(ctx)
+			tick.Reset(max(time.Duration(c.store.plan.State.Flush)*time.Microsecond, 10*time.Millisecond))
+		} else if err = c.flushUrgent(ctx); err == nil {
+			err = c.emit(ctx)
+		}
+		if err != nil && ctx.Err() == nil {
+			c.store.fail(err)
+		}
+		c.answer(waiters, err)
+	}
+}
+
+func (c *committer) takeWaiters() []chan error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	w := c.waiters
+	c.waiters = nil
+	return w
+}
+
+func (c *committer) answer(waiters []chan error, err error) {
+	for _, w := range waiters {
+		w <- err
+	}
+}
+
+// kick asks for a checkpoint because of memory.
+func (c *committer) kick(int64) {
+	select {
+	case c.ask <- struct{}{}:
+	default:
+	}
+}
+
+// askUrgent asks for a commit of one head that holds many rows.
+func (c *committer) askUrgent(_ *shard, h *head) {
+	c.mu.Lock()
+	c.urgent = append(c.urgent, h)
+	c.mu.Unlock()
+	c.kick(0)
+}
+
+// room is closed when memory has been freed.
+func (c *committer) room() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.freed
+}
+
+// Flush makes all that was handed over so far durable, with restart offsets.
+func (s *Store) Flush(ctx context.Context) error {
+	if err := s.waitApplied(ctx); err != nil {
+		return err
+	}
+	w := make(chan error, 1)
+	s.work.mu.Lock()
+	s.work.waiters = append(s.work.waiters, w)
+	s.work.mu.Unlock()
+	s.work.kick(0)
+	select {
+	case err := <-w:
+		return err
+	case <-s.failed:
+		return s.Err()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// waitApplied waits until the marks that are handed over now are visible.
+func (s *Store) waitApplied(ctx context.Context) error {
+	stop := context.AfterFunc(ctx, func() {
+		s.appliedMu.Lock()
+		s.applied.Broadcast()
+		s.appliedMu.Unlock()
+	})
+	defer stop()
+	for _, src := range s.sources {
+		for _, p := range src.all() {
+			p.mu.Lock()
+			want := p.handed.next
+			p.mu.Unlock()
+			s.appliedMu.Lock()
+			for p.reached() < want && s.Err() == nil && ctx.Err() == nil {
+				s.applied.Wait()
+			}
+			s.appliedMu.Unlock()
+		}
+	}
+	if err := s.Err(); err != nil {
+		return err
+	}
+	return ctx.Err()
+}
+
+// reached is the offset up to which all shards have applied.
+func (p *Partition) reached() int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.visible.next
+}
+
+// all lists the partitions of s.
+func (s *source) all() []*Partition {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := make([]*Partition, 0, len(s.parts))
+	for _, p := range s.parts {
+		out = append(out, p)
+	}
+	slices.SortFunc(out, func(a, b *Partition) int { return int(a.num) - int(b.num) })
+	return out
+}
+
+// noted is a partition and the mark that a checkpoint will store.
+type noted struct {
+	p *Partition
+	m *mark
+}
+
+// checkpoint writes all dirty heads and moves the restart offsets on.
+func (c *committer) checkpoint(ctx context.Context) error {
+	var marks []noted
+	for _, src := range c.store.sources {
+		for _, p := range src.all() {
+			p.mu.Lock()
+			marks = append(marks, noted{p, p.visible})
+			p.mu.Unlock()
+		}
+	}
+	for _, sh := range c.store.shards {
+		list := sh.takeDirty()
+		for len(list) > 0 {
+			n := min(len(list), captureChunk)
+			if err := c.flushHeads(ctx, sh, list[:n]); err != nil {
+				return err
+			}
+			if err := c.flushUrgent(ctx); err != nil {
+				return err
+			}
+			list = list[n:]
+		}
+	}
+	if err := c.deadLetters(ctx, marks); err != nil {
+		return err
+	}
+	if err := c.records(marks); err != nil {
+		return err
+	}
+	if err := c.emit(ctx); err != nil {
+		return err
+	}
+	if err := c.drain(ctx); err != nil {
+		return err
+	}
+	c.relieve()
+	return nil
+}
+
+// flushUrgent writes the heads that have asked for it.
+func (c *committer) flushUrgent(ctx context.Context) error {
+	c.mu.Lock()
+	list := c.urgent
+	c.urgent = nil
+	c.mu.Unlock()
+	for _, h := range list {
+		sh := c.store.shards[c.store.shardOf(prefixSlot([]byte(h.key[:2])))]
+		if err := c.flushHeads(ctx, sh, []*head{h}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// flushHeads captures and encodes heads of one shard.
+func (c *committer) flushHeads(ctx context.Context, sh *shard, list []*head) error {
+	caps := make([]captured, 0, len(list))
+	var again []*head
+	sh.mu.Lock()
+	for _, h := range list {
+		h.urgent = false
+		if h.flushes {
+			again = append(again, h)
+			continue
+		}
+		if h.added == 0 {
+			h.dirty = false
+			continue // written since, by an urgent flush
+		}
+		counted := append([]offset{h.first}, h.more...)
+		caps = append(caps, captured{sh: sh, h: h, rows: h.rows[:len(h.rows):len(h.rows)], n: h.n, added: h.added, counted: counted, root: h.root, lastID: h.lastID})
+		h.added, h.dirty, h.flushes = 0, false, true
+	}
+	sh.mu.Unlock()
+	for i := range caps {
+		if err := c.writeHead(ctx, &caps[i]); err != nil {
+			return err
+		}
+	}
+	if len(again) == 0 {
+		return nil
+	}
+	if err := c.emit(ctx); err != nil {
+		return err
+	}
+	if err := c.drain(ctx); err != nil {
+		return err
+	}
+	return c.flushHeads(ctx, sh, again)
+}
+
+// writeHead spills what is too much and puts the head into the current job.
+func (c *committer) writeHead(ctx context.Context, x *captured) error {
+	root, rows := x.root, x.rows
+	w := c.tree[viewOf(x.h.key)]
+	w.gone = w.gone[:0]
+	lastID := x.lastID
+	if needsSplit(x.n, len(x.rows), x.added) {
+		var err error
+		if c.rows, err = splitRows(c.rows[:0], x.rows); err != nil {
+			return err
+		}
+		sortRows(c.rows)
+		spill, keep := splitSpill(c.rows, x.added)
+		if len(spill) > 0 {
+			snap := c.store.snap.acquire()
+			w.snap, w.prefix, w.lastID = snap, x.h.key, x.lastID
+			root, err = w.addRoot(x.root, spill)
+			c.store.snap.release(snap)
+			if err != nil {
+				return fmt.Errorf("archive rows: %w", err)
+			}
+			lastID = w.lastID
+			x.keep = make([]byte, 0, keepSize(keep))
+			for _, r := range keep {
+				x.keep = append(x.keep, r.b...)
+			}
+			x.kept, x.spilled = int32(len(keep)), true
+			rows = x.keep
+		}
+	}
+	src := c.store.views[viewOf(x.h.key)].src
+	c.value = appendHead(c.value[:0], lastID, x.counted, src.restart, root, rows)
+	c.keys = headKey(c.keys, x.h.key)
+	if err := c.reserve(ctx, len(c.keys)+len(c.value), 1+len(w.gone)); err != nil {
+		return err
+	}
+	c.cur.batch.Put(c.keys, c.value)
+	for _, id := range w.gone {
+		c.keys = blockKey(c.keys, x.h.key, id)
+		c.cur.batch.Delete(c.keys)
+	}
+	x.root, x.lastID = root, lastID
+	c.cur.heads = append(c.cur.heads, *x)
+	return nil
+}
+
+func keepSize(rows []rowRef) (n int) {
+	for _, r := range rows {
+		n += len(r.b)
+	}
+	return n
+}
+
+// viewOf reads the view's id from a state prefix.
+func viewOf(key string) uint16 { return uint16(key[2])<<8 | uint16(key[3]) }
+
+// restart is the durable restart offset of a partition.
+func (s *source) restart(part int32) int64 {
+	s.mu.Lock()
+	p := s.parts[part]
+	s.mu.Unlock()
+	if p == nil {
+		return 0
+	}
+	return p.restart.Load()
+}
+
+// put adds a write that may become durable at any time.
+func (c *committer) put(key, value []byte) error {
+	if err := c.reserve(context.Background(), len(key)+len(value), 1); err != nil {
+		return err
+	}
+	c.cur.batch.Put(key, value)
+	return nil
+}
+
+// reserve makes room in the current job for writes that must be in one commit.
+func (c *committer) reserve(ctx context.Context, size, count int) error {
+	entries, bytes := c.store.st.Limits()
+	if c.cur.batch.Len() > 0 && (c.cur.batch.Len()+count > entries*3/4 || c.cur.batch.Size()+size > bytes*3/4) {
+		return c.emit(ctx)
+	}
+	return nil
+}
+
+// emit hands the current job to the committing goroutine. With it go the newest records seen: heads
+// in it may rest on them.
+func (c *committer) emit(ctx context.Context) error {
+	if c.cur.batch.Len() == 0 && len(c.cur.heads) == 0 && len(c.cur.after) == 0 {
+		return nil
+	}
+	for _, src := range c.store.sources {
+		for _, p := range src.all() {
+			c.putSeen(p)
+		}
+	}
+	j := c.cur
+	c.cur = &job{}
+	c.idle.Add(1)
+	select {
+	case c.jobs <- j:
+		return nil
+	case <-c.store.failed:
+		c.idle.Done()
+		return c.store.Err()
+	}
+}
+
+func (c *committer) putSeen(p *Partition) {
+	p.mu.Lock()
+	seen := p.handed.seen
+	p.mu.Unlock()
+	if seen.Offset+1 <= p.seenDone {
+		return
+	}
+	p.seenDone = seen.Offset + 1
+	b, err := json.Marshal(seen)
+	if err != nil {
+		panic(err) // three integers
+	}
+	c.cur.batch.Put(partitionKey(keySeen, p.src.plan.Name, p.num), b)
+}
+
+// drain waits until every job that was handed over is durable.
+func (c *committer) drain(ctx context.Context) error {
+	done := make(chan struct{})
+	go func() {
+		c.idle.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return c.store.Err()
+	case <-c.store.failed:
+		return c.store.Err()
+	}
+}
+
+// commitAll is the committing goroutine.
+func (c *committer) commitAll() {
+	defer close(c.done)
+	for j := range c.jobs {
+		if c.store.Err() == nil {
+			if err := c.commit(j); err != nil {
+				c.store.fail(err)
+			}
+		}
+		c.idle.Done()
+	}
+}
+
+// commit makes one job durable and completes its heads. A full disk is waited for: nothing has been
+// written then, and consuming stops meanwhile.
+func (c *committer) commit(j *job) error {
+	start := time.Now()
+	if err := c.store.commitBatch(&j.batch); err != nil {
+		return err
+	}
+	if f := c.store.opt.Observe.Commit; f != nil {
+		f(time.Since(start), j.batch.Len(), j.batch.Size())
+	}
+	for i := range j.heads {
+		x := &j.heads[i]
+		x.sh.mu.Lock()
+		x.complete()
+		x.sh.mu.Unlock()
+	}
+	for _, f := range j.after {
+		f()
+	}
+	return nil
+}
+
+// commitBatch commits b, waiting while the disk is full, and publishes the state behind it.
+func (s *Store) commitBatch(b *state.Batch) error {
+	s.commitMu.Lock()
+	defer s.commitMu.Unlock()
+	for {
+		err := s.st.Commit(b)
+		var full *state.DiskFullError
+		if errors.As(err, &full) {
+			if s.work.full.CompareAndSwap(false, true) {
+				s.log.Error("consuming stops until the disk has room", "reason", err)
+			}
+			select {
+			case <-time.After(time.Second):
+				continue
+			case <-s.failed:
+				return s.Err()
+			}
+		}
+		if err != nil {
+			return fmt.Errorf("commit: %w", err)
+		}
+		if s.work.full.CompareAndSwap(true, false) {
+			s.log.Info("the disk has room again: consuming goes on")
+		}
+		s.snap.publish(s.st.Snapshot())
+		return nil
+	}
+}
+
+// complete makes the head what the commit has stored, and what came since. It needs the shard's lock.
+func (x *captured) complete() {
+	h := x.h
+	h.flushes = false
+	if !x.spilled {
+		return
+	}
+	was := h.memory()
+	since := h.rows[len(x.rows):]
+	rows := make([]byte, 0, len(x.keep)+len(since))
+	h.rows = append(append(rows, x.keep...), since...)
+	h.n = x.kept + h.n - x.n
+	h.root, h.lastID = x.root, x.lastID
+	x.sh.mem.Add(h.memory() - was)
+}
+
+// relieve evicts clean heads when memory is short, and wakes those who wait for room.
+func (c *committer) relieve() {
+	if over := c.store.memory() - c.store.headBudget*3/8; over > 0 {
+		for _, sh := range c.store.shards {
+			select {
+			case sh.in <- message{evict: over / int64(len(c.store.shards))}:
+			case <-c.store.failed:
+			}
+		}
+	}
+	c.mu.Lock()
+	close(c.freed)
+	c.freed = make(chan struct{})
+	c.mu.Unlock()
+}

@@ -1,0 +1,66 @@
+package feature
+
+import (
+	"context"
+	"errors"
+
+	"github.com/penstock-ml/penstock/event"
+)
+
+// Cut is a fixed position in every partition, durable, with a snapshot of the state to read it from.
+// Rows beyond it that the snapshot holds are not read, so a cut answers the same whenever its state
+// was written.
+type Cut struct {
+	s       *Store
+	snap    *sharedSnapshot
+	offsets map[*source]map[int32]int64
+	minWM   map[*source]event.Time
+	latest  map[*source]event.Time
+}
+
+// Cut fixes the positions reached now, waits until they are durable, and takes a snapshot.
+func (s *Store) Cut(ctx context.Context) (*Cut, error) {
+	if err := s.waitApplied(ctx); err != nil {
+		return nil, err
+	}
+	c := &Cut{s: s, offsets: map[*source]map[int32]int64{}, minWM: map[*source]event.Time{}, latest: map[*source]event.Time{}}
+	for _, src := range s.sources {
+		c.minWM[src], c.latest[src] = event.Time(src.minWM.Load()), event.Time(src.latest.Load())
+		c.offsets[src] = map[int32]int64{}
+		for _, p := range src.all() {
+			c.offsets[src][p.num] = p.reached()
+		}
+	}
+	if err := s.Flush(ctx); err != nil {
+		return nil, err
+	}
+	c.snap = s.snap.acquire()
+	if c.snap == nil {
+		return nil, errors.New("the store is closed")
+	}
+	return c, nil
+}
+
+// NewReader returns a reader at the cut.
+func (c *Cut) NewReader() *Reader {
+	return &Reader{s: c.s, cut: c, scratch: map[*Selector]*scratch{}}
+}
+
+// Offsets lists the cut: source name, partition, offset next to read.
+func (c *Cut) Offsets() []Offset {
+	var out []Offset
+	for _, src := range c.s.sources {
+		for _, p := range src.all() {
+			if next, ok := c.offsets[src][p.num]; ok {
+				out = append(out, Offset{src.plan.Name, p.num, next})
+			}
+		}
+	}
+	return out
+}
+
+// Select resolves what is asked for, as Store.Select does.
+func (c *Cut) Select(sel Selection) (*Selector, error) { return c.s.Select(sel) }
+
+// Close releases the snapshot.
+func (c *Cut) Close() { c.s.snap.release(c.snap) }

@@ -1,0 +1,333 @@
+package feature
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/penstock-ml/penstock/event"
+	"github.com/penstock-ml/penstock/pipeline"
+	"github.com/penstock-ml/penstock/transforms/expr"
+	"github.com/penstock-ml/penstock/transforms/window"
+)
+
+// viewQuery is what a Selector reads from one view.
+type viewQuery struct {
+	v        *view
+	keys     []int // of Selector.Keys, in the order of the view's entity
+	features []*pipeline.Feature
+	slots    []int            // by feature: where its value goes
+	rings    []event.Duration // reaches of the rolling windows, ascending
+	lifetime bool             // a last ring without bound
+	ringOf   []int            // by feature: its ring, or -1 for a last-N
+	groups   []int            // of the view's layout, for the rings
+	lasts    []lastQuery
+	lastOf   []int // by feature: its last-N, or -1
+}
+
+// lastQuery is one distinct window of the N latest rows that pass a filter.
+type lastQuery struct {
+	n, filter int
+	groups    []int
+}
+
+// output is one answer, or a value that others need: a view's feature, or an expression.
+type output struct {
+	slot    int // of the values; an expression's own slot
+	expr    *expr.Program
+	args    []int // of the values; -1-i: request column i
+	dflt    event.Value
+	answers int // place among the Selector's columns, or -1
+}
+
+// maxSelectors bounds the cache of resolved selections.
+const maxSelectors = 1000
+
+// Select resolves what is asked for. The error is a *SelectError.
+func (s *Store) Select(sel Selection) (*Selector, error) {
+	id := fmt.Sprintf("%q %q %q", sel.Set, sel.View, sel.Features)
+	s.selMu.Lock()
+	x := s.selectors[id]
+	s.selMu.Unlock()
+	if x != nil {
+		return x, nil
+	}
+	b := &selectorBuilder{s: s, sel: &Selector{}, slotOf: map[*pipeline.Feature]int{}, queryOf: map[*view]int{}}
+	if err := b.build(sel); err != nil {
+		return nil, err
+	}
+	s.selMu.Lock()
+	defer s.selMu.Unlock()
+	if len(s.selectors) >= maxSelectors {
+		clear(s.selectors)
+	}
+	s.selectors[id] = b.sel
+	return b.sel, nil
+}
+
+type selectorBuilder struct {
+	s       *Store
+	sel     *Selector
+	queryOf map[*view]int
+	slotOf  map[*pipeline.Feature]int
+	setSlot map[int]int // by place in the set
+	set     *pipeline.Set
+}
+
+func (b *selectorBuilder) build(sel Selection) error {
+	named := 0
+	if sel.Set != "" {
+		named++
+	}
+	if sel.View != "" {
+		named++
+	}
+	if named > 1 || (named == 0 && len(sel.Features) == 0) {
+		return &SelectError{Code: "malformed", Message: "name exactly one of set, view, or features", Hint: `for example {"view": "user_spend"} or {"features": ["user_spend.spend_1h"]}`}
+	}
+	var err error
+	switch {
+	case sel.Set != "":
+		err = b.fromSet(sel)
+	case sel.View != "":
+		err = b.fromView(sel)
+	default:
+		err = b.dotted(sel)
+	}
+	if err != nil {
+		return err
+	}
+	b.finish()
+	return nil
+}
+
+func (b *selectorBuilder) fromView(sel Selection) error {
+	v := b.s.byName[sel.View]
+	if v == nil {
+		return unknown("unknown_view", "view", sel.View, "view", b.viewNames())
+	}
+	b.addKeys(v.plan.Entity.Keys)
+	names := sel.Features
+	if len(names) == 0 {
+		for _, f := range v.plan.Features {
+			names = append(names, f.Name)
+		}
+	}
+	for i, name := range names {
+		f := v.plan.Feature(strings.TrimPrefix(name, sel.View+"."))
+		if f == nil {
+			return unknown("unknown_feature", "feature", name, fmt.Sprintf("features[%d]", i), featureNames(v.plan))
+		}
+		if err := b.answer(f.Name, f.Type, f.Doc, b.slot(f), i); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *selectorBuilder) dotted(sel Selection) error {
+	for i, name := range sel.Features {
+		at := fmt.Sprintf("features[%d]", i)
+		vn, fn, ok := strings.Cut(name, ".")
+		if !ok {
+			return &SelectError{Code: "unknown_feature", Message: fmt.Sprintf("feature %q has no view", name), Hint: "write view.feature, or name the view or set beside it", At: at}
+		}
+		v := b.s.byName[vn]
+		if v == nil {
+			return unknown("unknown_view", "view", vn, at, b.viewNames())
+		}
+		f := v.plan.Feature(fn)
+		if f == nil {
+			return unknown("unknown_feature", "feature", fn, at, featureNames(v.plan))
+		}
+		b.addKeys(v.plan.Entity.Keys)
+		if err := b.answer(f.Name, f.Type, f.Doc, b.slot(f), i); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *selectorBuilder) fromSet(sel Selection) error {
+	set := b.s.plan.Set(sel.Set)
+	if set == nil {
+		var names []string
+		for _, x := range b.s.plan.Sets {
+			names = append(names, x.Name)
+		}
+		return unknown("unknown_set", "feature set", sel.Set, "set", names)
+	}
+	b.set, b.setSlot = set, map[int]int{}
+	b.sel.Keys = slices.Clone(set.Keys)
+	b.sel.Request = slices.Clone(set.Request)
+	var names []string
+	for _, f := range set.Features {
+		names = append(names, f.Name)
+	}
+	chosen := sel.Features
+	if len(chosen) == 0 {
+		chosen = names
+	}
+	for i, name := range chosen {
+		j := slices.Index(names, name)
+		if j < 0 {
+			return unknown("unknown_feature", "feature", name, fmt.Sprintf("features[%d]", i), names)
+		}
+		f := set.Features[j]
+		doc := f.Name
+		if f.Ref != nil {
+			doc = f.Ref.Doc
+		} else if f.Expr != nil {
+			doc = f.Expr.String()
+		}
+		if err := b.answer(f.Name, f.Type, doc, b.setFeature(j), i); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// setFeature returns the slot of feature j of the set, computing what it needs first.
+func (b *selectorBuilder) setFeature(j int) int {
+	if slot, ok := b.setSlot[j]; ok {
+		return slot
+	}
+	f := b.set.Features[j]
+	var slot int
+	if f.Ref != nil && f.Default.IsNull() {
+		slot = b.slot(f.Ref)
+	} else {
+		o := output{expr: f.Expr, dflt: f.Default, answers: -1}
+		if f.Ref != nil {
+			o.args = []int{b.slot(f.Ref)}
+		} else {
+			for i := range b.set.Request {
+				o.args = append(o.args, -1-i)
+			}
+			for _, d := range f.Deps {
+				if d.Ref != nil {
+					o.args = append(o.args, b.slot(d.Ref))
+				} else {
+					o.args = append(o.args, b.setFeature(d.Earlier))
+				}
+			}
+		}
+		slot = b.sel.slots
+		o.slot = slot
+		b.sel.slots++
+		b.sel.outs = append(b.sel.outs, o)
+	}
+	b.setSlot[j] = slot
+	return slot
+}
+
+// slot returns the slot of a view's feature, adding it to the view's query.
+func (b *selectorBuilder) slot(f *pipeline.Feature) int {
+	if slot, ok := b.slotOf[f]; ok {
+		return slot
+	}
+	v := b.s.byName[f.View.Name]
+	qi, ok := b.queryOf[v]
+	if !ok {
+		qi = len(b.sel.views)
+		b.queryOf[v] = qi
+		b.sel.views = append(b.sel.views, viewQuery{v: v})
+	}
+	q := &b.sel.views[qi]
+	q.features = append(q.features, f)
+	slot := b.sel.slots
+	b.sel.slots++
+	b.slotOf[f] = slot
+	return slot
+}
+
+func (b *selectorBuilder) addKeys(cols []pipeline.Column) {
+	for _, c := range cols {
+		if !slices.ContainsFunc(b.sel.Keys, func(k pipeline.Column) bool { return k.Name == c.Name }) {
+			b.sel.Keys = append(b.sel.Keys, c)
+		}
+	}
+}
+
+func (b *selectorBuilder) answer(name string, t event.Type, doc string, slot, i int) error {
+	for _, c := range b.sel.Columns {
+		if c.Name == name {
+			return &SelectError{Code: "malformed", Message: fmt.Sprintf("two features would answer as %q", name), Hint: "ask for them apart, or name them in a feature set", At: fmt.Sprintf("features[%d]", i)}
+		}
+	}
+	b.sel.outs = append(b.sel.outs, output{slot: slot, answers: len(b.sel.Columns)})
+	b.sel.Columns = append(b.sel.Columns, SelectorColumn{Name: name, Type: t, Doc: doc})
+	return nil
+}
+
+// finish lays the windows of each view's query out.
+func (b *selectorBuilder) finish() {
+	for i := range b.sel.views {
+		q := &b.sel.views[i]
+		for _, k := range q.v.plan.Entity.Keys {
+			q.keys = append(q.keys, slices.IndexFunc(b.sel.Keys, func(c pipeline.Column) bool { return c.Name == k.Name }))
+		}
+		for _, f := range q.features {
+			q.slots = append(q.slots, b.slotOf[f])
+			if d, ok := f.Window.Reach(); ok && !slices.Contains(q.rings, d) {
+				q.rings = append(q.rings, d)
+			}
+			q.lifetime = q.lifetime || f.Window.Kind == window.Lifetime
+		}
+		slices.Sort(q.rings)
+		for _, f := range q.features {
+			ring, last := -1, -1
+			switch f.Window.Kind {
+			case window.Lifetime:
+				ring = len(q.rings)
+			case window.LastN:
+				last = q.last(f)
+			default:
+				d, _ := f.Window.Reach()
+				ring = slices.Index(q.rings, d)
+			}
+			q.ringOf, q.lastOf = append(q.ringOf, ring), append(q.lastOf, last)
+			if ring >= 0 && !slices.Contains(q.groups, f.Group) {
+				q.groups = append(q.groups, f.Group)
+			}
+		}
+	}
+}
+
+// last finds or adds the last-N window of f.
+func (q *viewQuery) last(f *pipeline.Feature) int {
+	i := slices.IndexFunc(q.lasts, func(l lastQuery) bool { return l.n == f.Window.N && l.filter == f.Filter })
+	if i < 0 {
+		i = len(q.lasts)
+		q.lasts = append(q.lasts, lastQuery{n: f.Window.N, filter: f.Filter})
+	}
+	if !slices.Contains(q.lasts[i].groups, f.Group) {
+		q.lasts[i].groups = append(q.lasts[i].groups, f.Group)
+	}
+	return i
+}
+
+func (b *selectorBuilder) viewNames() (names []string) {
+	for _, v := range b.s.plan.Views {
+		names = append(names, v.Name)
+	}
+	return names
+}
+
+func featureNames(v *pipeline.View) (names []string) {
+	for _, f := range v.Features {
+		names = append(names, f.Name)
+	}
+	return names
+}
+
+// unknown is the error for a name that does not exist.
+func unknown(code, what, name, at string, known []string) error {
+	e := &SelectError{Code: code, Message: fmt.Sprintf("%s %q does not exist", what, name), At: at}
+	if near, ok := expr.Nearest(name, known); ok {
+		e.Hint = fmt.Sprintf("did you mean %q?", near)
+	} else if len(known) > 0 && len(known) <= 20 {
+		e.Hint = "there are " + strings.Join(known, ", ")
+	}
+	return e
+}

@@ -1,0 +1,77 @@
+package feature
+
+import (
+	"fmt"
+
+	"github.com/penstock-ml/penstock/event"
+)
+
+// Latest is one microsecond after the newest accepted event time over the sources of sel.
+func (s *Store) Latest(sel *Selector) event.Time {
+	newest := event.MinTime
+	for i := range sel.views {
+		newest = max(newest, event.Time(sel.views[i].v.src.latest.Load()))
+	}
+	if newest == event.MinTime {
+		return s.opt.Now()
+	}
+	return newest.Add(1)
+}
+
+// Ready is nil when every partition has passed what durable heads had seen (Semantics 11), else why not.
+func (s *Store) Ready() error {
+	if err := s.Err(); err != nil {
+		return err
+	}
+	for _, src := range s.sources {
+		for _, p := range src.all() {
+			if at := p.reached(); at < p.behind {
+				return fmt.Errorf("re-reading %s/%d: at %d of %d", src.plan.Name, p.num, at, p.behind)
+			}
+		}
+	}
+	return nil
+}
+
+// Stats reads all counters.
+func (s *Store) Stats() Stats {
+	out := Stats{State: s.st.Stats(), Memory: s.memory(), Latest: event.MinTime}
+	views := make([]ViewStats, len(s.plan.Views))
+	place := map[string]*ViewStats{}
+	for i, v := range s.plan.Views {
+		views[i].Name, views[i].Source = v.Name, v.Source.Name
+		place[v.Name] = &views[i]
+	}
+	for _, src := range s.sources {
+		ss := SourceStats{Name: src.plan.Name, DeadDropped: src.deadDropped.Load()}
+		for _, p := range src.all() {
+			p.mu.Lock()
+			m := p.visible
+			p.mu.Unlock()
+			ss.Read += m.counters.read
+			ss.Partitions = append(ss.Partitions, PartitionStats{
+				Partition: p.num, Next: m.next, Restart: p.restart.Load(), Watermark: m.watermark, Left: m.left,
+			})
+			for i, v := range src.views {
+				n := &m.counters.views[i]
+				vs := place[v.plan.Name]
+				vs.Applied += n[applied]
+				vs.Filtered += n[filtered]
+				vs.Duplicate += n[duplicate]
+				vs.Late += n[late]
+				vs.Dead += n[dead]
+			}
+		}
+		for _, v := range src.views {
+			place[v.plan.Name].Horizon = horizon(v, event.Time(src.minWM.Load()))
+			place[v.plan.Name].Overflows = s.overflows[v.id].Load()
+		}
+		out.Latest = max(out.Latest, event.Time(src.latest.Load()))
+		out.Sources = append(out.Sources, ss)
+	}
+	for _, sh := range s.shards {
+		out.Dirty += sh.unsaved.Load()
+	}
+	out.Views = views
+	return out
+}
