@@ -1,0 +1,232 @@
+// Package export turns a spine (rows of keys, an instant, and any other columns) into training rows:
+// the same rows, in order, with features as of each row's instant. It reads values through
+// feature.Reader at one cut, as look-ups do, and computes none.
+package export
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"github.com/penstock-ml/penstock/event"
+	"github.com/penstock-ml/penstock/feature"
+)
+
+// Error is a mistake of the caller: a spine that does not fit, an OUT that exists.
+type Error struct {
+	Code    string `json:"code"` // malformed, exists, clash, row, busy …
+	Message string `json:"message"`
+	Hint    string `json:"hint,omitempty"`
+	At      string `json:"at,omitempty"`
+}
+
+func (e *Error) Error() string { return e.Message }
+
+func mistake(code, hint, format string, args ...any) *Error {
+	return &Error{Code: code, Message: fmt.Sprintf(format, args...), Hint: hint}
+}
+
+// Config is one export.
+type Config struct {
+	Cut       *feature.Cut
+	Selector  *feature.Selector
+	Spine     string // path; .csv, .parquet or .avro
+	SpineName string // how messages name the spine; empty: Spine
+	SpineTime string // the time column; empty: event_time, else the only timestamp column
+	Out       string // path; .csv or .parquet. Written beside and renamed when whole
+	OutName   string // how the report and messages name it; empty: Out
+	AsServed  bool   // use only rows that had arrived by each instant
+	// WithStatus adds a column <name>__status behind the features, for each of them.
+	WithStatus bool
+	Force      bool // replace an existing Out
+	Workers    int  // goroutines that read; 0: one for each CPU. The file does not depend on it
+}
+
+// Report says what an export did.
+type Report struct {
+	Out          string          `json:"out"`
+	Rows         int64           `json:"rows"`
+	SpineColumns int             `json:"spine_columns"`
+	Features     []FeatureReport `json:"features"`
+	AsServed     bool            `json:"as_served"`
+	// Differ counts the cells whose value or status is not the same in the two pasts: as of the
+	// instant, and as served at the instant.
+	Differ int64          `json:"cells_that_differ"`
+	Cut    []OffsetReport `json:"cut"`
+}
+
+// FeatureReport counts the cells of one feature.
+type FeatureReport struct {
+	Name   string `json:"name"`
+	Type   string `json:"type"`
+	Nulls  int64  `json:"nulls"`
+	Differ int64  `json:"cells_that_differ"`
+}
+
+// OffsetReport is one position of the cut: the offset next to read.
+type OffsetReport struct {
+	Source    string `json:"source"`
+	Partition int32  `json:"partition"`
+	Next      int64  `json:"next"`
+}
+
+// Request is an export by names, as users ask for it; its fields are those of Config.
+type Request struct {
+	Selection  feature.Selection
+	Spine      string
+	SpineTime  string
+	Out        string
+	AsServed   bool
+	WithStatus bool
+	Force      bool
+	Workers    int
+}
+
+// FromStore runs one export against an open store, at a cut it takes. A selection of what does not
+// exist is a *feature.SelectError.
+func FromStore(ctx context.Context, store *feature.Store, req Request) (*Report, error) {
+	sel, err := store.Select(req.Selection)
+	if err != nil {
+		return nil, err
+	}
+	cut, err := store.Cut(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("fix a cut: %w", err)
+	}
+	defer cut.Close()
+	return Run(ctx, Config{
+		Cut: cut, Selector: sel, Spine: req.Spine, SpineTime: req.SpineTime, Out: req.Out,
+		AsServed: req.AsServed, WithStatus: req.WithStatus, Force: req.Force, Workers: req.Workers,
+	})
+}
+
+// Run reads the spine and writes Out. The bytes of Out depend on the spine, the selection, the
+// options and the rows up to the cut only. An Out that is not whole is never left behind.
+func Run(ctx context.Context, cfg Config) (*Report, error) {
+	if cfg.SpineName == "" {
+		cfg.SpineName = cfg.Spine
+	}
+	if cfg.OutName == "" {
+		cfg.OutName = cfg.Out
+	}
+	if cfg.Workers <= 0 {
+		cfg.Workers = runtime.GOMAXPROCS(0)
+	}
+	if err := checkOut(cfg.Out, cfg.OutName, cfg.Force); err != nil {
+		return nil, err
+	}
+	sp, err := openSpine(cfg.Spine, cfg.SpineName)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = sp.close() }()
+	l, err := newLayout(&cfg, sp)
+	if err != nil {
+		return nil, err
+	}
+	report := newReport(&cfg, l)
+	err = writeFile(cfg.Out, cfg.OutName, cfg.Force, func(w io.Writer) error {
+		out, err := newSink(w, formatOf(cfg.Out), l)
+		if err != nil {
+			return err
+		}
+		if err := run(ctx, &cfg, sp, l, out, report); err != nil {
+			return err
+		}
+		return out.close()
+	})
+	if err != nil {
+		return nil, err
+	}
+	return report, nil
+}
+
+func newReport(cfg *Config, l *layout) *Report {
+	r := &Report{Out: cfg.OutName, SpineColumns: len(l.spine), AsServed: cfg.AsServed, Cut: []OffsetReport{}, Features: []FeatureReport{}}
+	for _, c := range cfg.Selector.Columns {
+		r.Features = append(r.Features, FeatureReport{Name: c.Name, Type: c.Type.String()})
+	}
+	for _, o := range cfg.Cut.Offsets() {
+		r.Cut = append(r.Cut, OffsetReport(o))
+	}
+	return r
+}
+
+// formatOf is the lower-case extension of a path, without the dot.
+func formatOf(path string) string {
+	return strings.ToLower(strings.TrimPrefix(filepath.Ext(path), "."))
+}
+
+// checkOut finds what would make the whole work be in vain.
+func checkOut(path, name string, force bool) error {
+	switch formatOf(path) {
+	case "csv", "parquet":
+	default:
+		return mistake("malformed", "name it .csv or .parquet", "%s: the extension tells no format to write", name)
+	}
+	if _, err := os.Stat(path); err == nil && !force {
+		return mistake("exists", "give another name, or --force to replace it", "%s exists", name)
+	}
+	if dir, err := os.Stat(filepath.Dir(path)); err != nil || !dir.IsDir() {
+		return mistake("malformed", "", "%s: there is no folder %s", name, filepath.Dir(name))
+	}
+	return nil
+}
+
+// writeFile writes a file beside path, makes it durable, and renames it to path; on an error nothing
+// is left.
+func writeFile(path, name string, force bool, write func(io.Writer) error) (err error) {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*.part")
+	if err != nil {
+		return fmt.Errorf("write %s: %w", name, err)
+	}
+	defer func() {
+		if err != nil {
+			_ = f.Close()
+			_ = os.Remove(f.Name())
+		}
+	}()
+	if err := write(f); err != nil {
+		return err
+	}
+	if err := f.Chmod(0o644); err != nil {
+		return fmt.Errorf("write %s: %w", name, err)
+	}
+	if err := errors.Join(f.Sync(), f.Close()); err != nil {
+		return fmt.Errorf("write %s: %w", name, err)
+	}
+	if !force { // a file that came meanwhile is not replaced
+		if err := os.Link(f.Name(), path); err == nil {
+			_ = os.Remove(f.Name())
+			return syncDir(path, name)
+		} else if errors.Is(err, os.ErrExist) {
+			return mistake("exists", "give another name, or --force to replace it", "%s exists", name)
+		}
+	}
+	if err := os.Rename(f.Name(), path); err != nil {
+		return fmt.Errorf("write %s: %w", name, err)
+	}
+	return syncDir(path, name)
+}
+
+func syncDir(path, name string) error {
+	d, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return fmt.Errorf("write %s: %w", name, err)
+	}
+	defer func() { _ = d.Close() }()
+	if err := d.Sync(); err != nil {
+		return fmt.Errorf("write %s: %w", name, err)
+	}
+	return nil
+}
+
+// sameCell tells whether a cell of two vectors is the same in value and status.
+func sameCell(a, b event.Value, s, t feature.Status) bool {
+	return s == t && a.Kind == b.Kind && event.Compare(a, b) == 0
+}

@@ -1,0 +1,294 @@
+package export
+
+import (
+	"fmt"
+	"io"
+	"reflect"
+	"unsafe"
+
+	"github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/compress"
+	"github.com/parquet-go/parquet-go/encoding"
+	"github.com/parquet-go/parquet-go/format"
+
+	"github.com/penstock-ml/penstock/event"
+)
+
+// parquetSink writes Parquet: columns in the order given, zstd, features optional. Longs are INT64,
+// doubles DOUBLE, instants TIMESTAMP(MICROS, UTC); decimals are STRING, since the sum of decimals
+// has no bound on its digits. Nothing in the file tells when or where it was written.
+type parquetSink struct {
+	w     *parquet.Writer
+	l     *layout
+	base  []int          // by spine column: its first leaf column
+	kinds []parquet.Kind // by spine column that is written from values
+	first int            // leaf column of the first feature
+	rows  []parquet.Row
+}
+
+// Bounds of what the writer holds in memory.
+const (
+	rowsOfGroup = 128 << 10
+	rowsOfWrite = 256
+	bytesOfDict = 1 << 20
+	createdBy   = "penstock"
+)
+
+func newParquetSink(w io.Writer, l *layout) (*parquetSink, error) {
+	s := &parquetSink{l: l, rows: make([]parquet.Row, 0, rowsOfWrite)}
+	root := &orderedGroup{}
+	leaf := 0
+	for _, c := range l.spine {
+		node := c.node
+		if node == nil {
+			node = nodeOf(c.typ, c.typ.Nullable)
+		}
+		kind := parquet.Kind(-1)
+		if node.Leaf() {
+			kind = node.Type().Kind()
+		}
+		s.kinds = append(s.kinds, kind)
+		s.base = append(s.base, leaf)
+		leaf += leaves(node)
+		root.add(c.name, node)
+	}
+	s.first = leaf
+	for i, n := range l.names {
+		root.add(n, nodeOf(l.types[i], true))
+	}
+	if l.status {
+		for _, n := range l.names {
+			root.add(n+statusSuffix, nodeOf(event.Type{Kind: event.String}, false))
+		}
+	}
+	config, err := parquet.NewWriterConfig(
+		parquet.NewSchema("row", root),
+		parquet.Compression(&parquet.Zstd),
+		parquet.MaxRowsPerRowGroup(rowsOfGroup),
+		parquet.DictionaryMaxBytes(bytesOfDict),
+		parquet.DataPageStatistics(true),
+		parquet.CreatedBy(createdBy, "", ""),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("write parquet: %w", err)
+	}
+	s.w = parquet.NewWriter(w, config)
+	return s, nil
+}
+
+// nodeOf is how values of a type are written.
+func nodeOf(t event.Type, optional bool) parquet.Node {
+	var n parquet.Node
+	switch t.Kind {
+	case event.Bool:
+		n = parquet.Leaf(parquet.BooleanType)
+	case event.Long:
+		n = parquet.Leaf(parquet.Int64Type)
+	case event.Double:
+		n = parquet.Leaf(parquet.DoubleType)
+	case event.Bytes:
+		n = parquet.Leaf(parquet.ByteArrayType)
+	case event.Timestamp:
+		n = parquet.Timestamp(parquet.Microsecond)
+	case event.LocalTimestamp:
+		n = parquet.TimestampAdjusted(parquet.Microsecond, false)
+	case event.Date:
+		n = parquet.Date()
+	case event.TimeOfDay:
+		n = parquet.TimeAdjusted(parquet.Microsecond, false)
+	default:
+		n = parquet.Encoded(parquet.String(), &parquet.RLEDictionary)
+	}
+	if optional {
+		n = parquet.Optional(n)
+	}
+	return n
+}
+
+func (s *parquetSink) write(c *chunk) error {
+	for r := range c.rows {
+		row := s.row(r)
+		for i := range s.l.spine {
+			if c.raw != nil {
+				row = s.carry(row, &c.raw[i], r, s.base[i])
+				continue
+			}
+			row = append(row, parquetValue(c.vals[i][r], s.kinds[i], s.base[i], s.l.spine[i].optional()))
+		}
+		for i := range s.l.names {
+			row = append(row, parquetValue(c.answers[i][r], kindOf(s.l.types[i]), s.first+i, true))
+		}
+		if s.l.status {
+			for i := range s.l.names {
+				text := parquet.ByteArrayValue(viewBytes(c.status[i][r].String()))
+				row = append(row, text.Level(0, 0, s.first+len(s.l.names)+i))
+			}
+		}
+		s.rows[len(s.rows)-1] = row
+		if len(s.rows) == rowsOfWrite {
+			if err := s.flush(); err != nil {
+				return err
+			}
+		}
+	}
+	return s.flush() // the rows alias the chunk
+}
+
+// row makes room for one more row.
+func (s *parquetSink) row(int) parquet.Row {
+	s.rows = s.rows[:len(s.rows)+1]
+	return s.rows[len(s.rows)-1][:0]
+}
+
+func (s *parquetSink) flush() error {
+	if len(s.rows) == 0 {
+		return nil
+	}
+	_, err := s.w.WriteRows(s.rows)
+	s.rows = s.rows[:0]
+	return err
+}
+
+func (s *parquetSink) close() error {
+	if err := s.w.Close(); err != nil {
+		return fmt.Errorf("write parquet: %w", err)
+	}
+	return nil
+}
+
+// carry appends a column's values as they were read, in their new place.
+func (s *parquetSink) carry(row parquet.Row, raw *rawColumn, r, base int) parquet.Row {
+	from := int32(0)
+	if r > 0 {
+		from = raw.ends[r-1]
+	}
+	vals := raw.vals[from:raw.ends[r]]
+	if len(vals) == 0 {
+		return row
+	}
+	old := vals[0].Column() // a row's values come in the order of leaf columns
+	for _, v := range vals {
+		row = append(row, v.Level(v.RepetitionLevel(), v.DefinitionLevel(), base+v.Column()-old))
+	}
+	return row
+}
+
+func (c *spineColumn) optional() bool {
+	if c.node != nil {
+		return c.node.Optional()
+	}
+	return c.typ.Nullable
+}
+
+func kindOf(t event.Type) parquet.Kind {
+	switch t.Kind {
+	case event.Bool:
+		return parquet.Boolean
+	case event.Long, event.Timestamp, event.LocalTimestamp, event.TimeOfDay:
+		return parquet.Int64
+	case event.Date:
+		return parquet.Int32
+	case event.Double:
+		return parquet.Double
+	}
+	return parquet.ByteArray
+}
+
+// parquetValue is v as a value of a flat column. What it points to is v's.
+func parquetValue(v event.Value, kind parquet.Kind, col int, optional bool) parquet.Value {
+	if v.IsNull() {
+		return parquet.NullValue().Level(0, 0, col)
+	}
+	var p parquet.Value
+	switch kind {
+	case parquet.Boolean:
+		p = parquet.BooleanValue(v.Bool())
+	case parquet.Int32:
+		p = parquet.Int32Value(int32(v.Long()))
+	case parquet.Int64:
+		p = parquet.Int64Value(v.Long())
+	case parquet.Float:
+		p = parquet.FloatValue(float32(v.Double()))
+	case parquet.Double:
+		p = parquet.DoubleValue(v.Double())
+	default:
+		text := v.Str
+		if v.Kind != event.String && v.Kind != event.Bytes {
+			text = v.String()
+		}
+		p = parquet.ByteArrayValue(viewBytes(text))
+	}
+	if optional {
+		return p.Level(0, 1, col)
+	}
+	return p.Level(0, 0, col)
+}
+
+// viewBytes views s as bytes that must not be written.
+func viewBytes(s string) []byte { return unsafe.Slice(unsafe.StringData(s), len(s)) }
+
+// orderedGroup is a parquet.Group whose fields keep the order they were added in.
+type orderedGroup struct {
+	parquet.Group
+	fields []parquet.Field
+}
+
+func (g *orderedGroup) add(name string, n parquet.Node) {
+	g.fields = append(g.fields, &namedNode{n, name})
+}
+
+// Fields lists the columns in order.
+func (g *orderedGroup) Fields() []parquet.Field { return g.fields }
+
+// GoType is not used: rows are written, never Go values.
+func (g *orderedGroup) GoType() reflect.Type { return reflect.TypeFor[map[string]any]() }
+
+type namedNode struct {
+	parquet.Node
+	name string
+}
+
+// Name is the column's.
+func (n *namedNode) Name() string { return n.name }
+
+// Value is not used: rows are written, never Go values.
+func (n *namedNode) Value(reflect.Value) reflect.Value { return reflect.Value{} }
+
+// carried is a node of another file, to be written with our encoding and compression. An ENUM
+// becomes a STRING, as everywhere.
+type carried struct{ parquet.Node }
+
+// Encoding is our choice by the physical type.
+func (n carried) Encoding() encoding.Encoding {
+	if n.Leaf() && n.Node.Type().Kind() == parquet.ByteArray {
+		return &parquet.RLEDictionary
+	}
+	return nil
+}
+
+// Compression is that of the file.
+func (n carried) Compression() compress.Codec { return nil }
+
+// Type is that of the other file, but for an ENUM.
+func (n carried) Type() parquet.Type {
+	t := n.Node.Type()
+	if n.Leaf() && t.LogicalType() != nil {
+		if _, ok := t.LogicalType().Value.(*format.EnumType); ok {
+			return parquet.String().Type()
+		}
+	}
+	return t
+}
+
+// Fields are those of the other file, carried too.
+func (n carried) Fields() []parquet.Field {
+	fields := n.Node.Fields()
+	out := make([]parquet.Field, len(fields))
+	for i, f := range fields {
+		out[i] = &namedNode{carried{f}, f.Name()}
+	}
+	return out
+}
+
+// GoType is not used: rows are written, never Go values.
+func (n carried) GoType() reflect.Type { return reflect.TypeFor[any]() }

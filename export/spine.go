@@ -1,0 +1,129 @@
+package export
+
+import (
+	"os"
+
+	"github.com/parquet-go/parquet-go"
+
+	"github.com/penstock-ml/penstock/event"
+	"github.com/penstock-ml/penstock/feature"
+)
+
+// spineColumn is one column of a spine. Its type is that of its values here; how Parquet writes it
+// may be narrower.
+type spineColumn struct {
+	name     string
+	typ      event.Type
+	node     parquet.Node // how Parquet writes it; nil: as a feature of typ
+	nested   bool         // only Parquet can carry it
+	timeText bool         // text that holds an RFC 3339 instant in the first row
+}
+
+// spine reads the rows that are to be answered: CSV, Parquet or Avro.
+type spine interface {
+	columns() []spineColumn
+	// need tells which columns are read as values; the others are only carried.
+	need(cols []bool)
+	// read fills c, which is empty, with the next rows: at most c.most. At the end c stays empty.
+	// An error names the row.
+	read(c *chunk) error
+	close() error
+}
+
+// openSpine opens a spine by its extension; name is how messages call it.
+func openSpine(path, name string) (spine, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		if os.IsNotExist(err) {
+			return nil, mistake("malformed", "", "spine %s: there is no such file", name)
+		}
+		return nil, mistake("malformed", "", "open spine %s: %v", name, err)
+	}
+	var sp spine
+	switch formatOf(path) {
+	case "csv":
+		sp, err = newCSVSpine(f, name)
+	case "parquet":
+		sp, err = newParquetSpine(f, name)
+	case "avro":
+		sp, err = newAvroSpine(f, name)
+	default:
+		err = mistake("malformed", "name it .csv, .parquet or .avro", "spine %s: the extension tells no format", name)
+	}
+	if err != nil {
+		_ = f.Close()
+		return nil, err
+	}
+	return sp, nil
+}
+
+// chunk is some rows of a spine and their answers, by column. What its values hold belongs to it.
+type chunk struct {
+	first int64 // number of its first row, from 1
+	rows  int
+	most  int // rows it may hold
+	vals  [][]event.Value
+	raw   []rawColumn // of a Parquet spine: what is carried, as it was
+	arena []byte      // behind the strings of vals and of the answers
+
+	instants []event.Time
+	keys     []event.Value // rows × keys
+	req      []event.Value // rows × request columns
+	answers  [][]event.Value
+	status   [][]feature.Status
+	differ   []int64 // by feature
+}
+
+// rawColumn holds a column's Parquet values; a nested one has any number for a row.
+type rawColumn struct {
+	vals []parquet.Value
+	ends []int32 // per row: where its values end
+}
+
+// cellsOfChunk bounds the memory of a chunk: about 32 bytes a cell, and the strings.
+const cellsOfChunk = 1 << 19
+
+func newChunk(l *layout) *chunk {
+	width := len(l.spine) + 2*len(l.names) + len(l.keys) + len(l.req)
+	c := &chunk{
+		most:    min(max(cellsOfChunk/width, 256), 32<<10),
+		vals:    make([][]event.Value, len(l.spine)),
+		answers: make([][]event.Value, len(l.names)),
+		status:  make([][]feature.Status, len(l.names)),
+		differ:  make([]int64, len(l.names)),
+	}
+	return c
+}
+
+// reset empties c for its next rows.
+func (c *chunk) reset() {
+	c.rows = 0
+	for i := range c.vals {
+		c.vals[i] = c.vals[i][:0]
+	}
+	for i := range c.raw {
+		c.raw[i].vals, c.raw[i].ends = c.raw[i].vals[:0], c.raw[i].ends[:0]
+	}
+	c.arena = nil // writers of files may still hold the strings
+	c.keys, c.req = c.keys[:0], c.req[:0]
+	clear(c.differ)
+}
+
+// own copies s into the chunk.
+func (c *chunk) own(s string) string {
+	if s == "" {
+		return ""
+	}
+	if len(s) > cap(c.arena)-len(c.arena) {
+		c.arena = make([]byte, 0, max(64<<10, len(s)))
+	}
+	n := len(c.arena)
+	c.arena = append(c.arena, s...)
+	return event.Alias(c.arena[n:])
+}
+
+// ownValue copies what v points to into the chunk.
+func (c *chunk) ownValue(v event.Value) event.Value {
+	v.Str = c.own(v.Str)
+	return v
+}
