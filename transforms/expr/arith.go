@@ -5,7 +5,6 @@ import (
 	"math"
 	"math/big"
 	"math/bits"
-	"strconv"
 
 	"github.com/expr-lang/expr/ast"
 
@@ -24,12 +23,12 @@ func (c *compiler) arithmetic(n *ast.BinaryNode, l, r code) (code, error) {
 	if !l.t.Numeric() || !r.t.Numeric() {
 		return code{}, c.fail(n, fmt.Sprintf("cannot compute %s %s %s", l.describe(), op, r.describe()), arithmeticHint(op, l, r))
 	}
+	if l.t.Kind == event.Decimal || r.t.Kind == event.Decimal {
+		return c.decimalArithmetic(n, op, l, r)
+	}
 	x := code{text: "(" + l.text + " " + op + " " + r.text + ")"}
 	nullable := l.t.Nullable || r.t.Nullable
-	decimal := l.t.Kind == event.Decimal || r.t.Kind == event.Decimal
 	switch {
-	case decimal:
-		return code{}, c.fail(n, "arithmetic on decimals is not offered", "convert: double("+pickDecimal(l, r).text+")")
 	case l.t.Kind == event.Long && r.t.Kind == event.Long && op != "/" && op != "**":
 		x.t = event.Type{Kind: event.Long, Nullable: true}
 		if op == "%" && r.konst && r.val.Long() != 0 {
@@ -45,13 +44,6 @@ func (c *compiler) arithmetic(n *ast.BinaryNode, l, r code) (code, error) {
 		return code{}, c.fail(n, "this is null for every row", "it is outside the range of a long, or a division by zero")
 	}
 	return r2, nil
-}
-
-func pickDecimal(l, r code) code {
-	if l.t.Kind == event.Decimal {
-		return l
-	}
-	return r
 }
 
 func arithmeticHint(op string, l, r code) string {
@@ -81,6 +73,8 @@ func (c *compiler) negate(n *ast.UnaryNode, x code) (code, error) {
 		r.i = try1(x.i, func(v int64) (int64, bool) { return -v, v != math.MinInt64 })
 	case event.Double:
 		r.f = map1(x.f, func(v float64) float64 { return 0 - v })
+	case event.Decimal:
+		r = decimalSign(x, r.text, (*big.Int).Neg)
 	default:
 		return code{}, c.fail(n, "cannot write - before "+x.describe(), "")
 	}
@@ -146,15 +140,7 @@ func doubleOp(op string, l, r code) fn[float64] {
 	case "%":
 		return try2(l.f, r.f, func(x, y float64) (float64, bool) { return math.Mod(x, y) + 0, y != 0 })
 	}
-	return try2(l.f, r.f, func(x, y float64) (float64, bool) { return power(x, y) + 0, true })
-}
-
-// power is x**y; square roots are rounded correctly on every machine.
-func power(x, y float64) float64 {
-	if y == 0.5 && x >= 0 {
-		return math.Sqrt(x)
-	}
-	return math.Pow(x, y)
+	return try2(l.f, r.f, func(x, y float64) (float64, bool) { return math.Pow(x, y) + 0, true })
 }
 
 // toDouble converts a number to the nearest double.
@@ -168,34 +154,5 @@ func toDouble(x code) code {
 	case event.Decimal:
 		r.f = map1(x.v, decimalDouble)
 	}
-	if x.konst {
-		k := doubleConst(mustDouble(r))
-		return k
-	}
-	return r
-}
-
-// mustDouble evaluates constant code.
-func mustDouble(x code) float64 {
-	f, _ := x.f(nil)
-	return f
-}
-
-// decimalDouble is the double nearest to a decimal.
-func decimalDouble(v event.Value) float64 {
-	text := v.Unscaled().String() + "e" + strconv.Itoa(-int(int32(v.Num)))
-	f, _ := strconv.ParseFloat(text, 64) // out of range: ±Inf, which is nearest
-	return f
-}
-
-// decimalLong is a decimal cut towards zero; ok is false outside int64.
-func decimalLong(v event.Value) (int64, bool) {
-	n, scale := v.Unscaled(), int32(v.Num)
-	if digits := int32(min(n.BitLen(), math.MaxInt32)); scale > 0 && scale > digits {
-		return 0, true // |n| < 2^digits < 10^scale
-	}
-	if scale > 0 {
-		n.Quo(n, new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(scale)), nil))
-	}
-	return n.Int64(), n.IsInt64() && scale >= 0
+	return fold(r, x)
 }

@@ -109,9 +109,21 @@ func literal(v event.Value) string {
 		if !strings.ContainsAny(s, ".e") {
 			s += ".0"
 		}
-		return s
+		return negative(s)
+	case event.Long:
+		if v.Long() == math.MinInt64 { // the grammar reads the sign apart, and then it does not fit
+			return "(-9223372036854775807 - 1)"
+		}
 	}
-	return v.String()
+	return negative(v.String())
+}
+
+// negative puts a negative number in parentheses: -2 ** x is -(2 ** x).
+func negative(s string) string {
+	if strings.HasPrefix(s, "-") {
+		return "(" + s + ")"
+	}
+	return s
 }
 
 // quote writes s as a literal of the grammar, which reads fewer escapes than Go.
@@ -177,7 +189,7 @@ func column(slot int, t event.Type, name string) code {
 	case valueClass:
 		c.v = func(row []event.Value) (event.Value, bool) {
 			v := &row[slot]
-			return *v, v.Kind == kind
+			return *v, v.Kind == kind && int32(v.Num) == t.Scale
 		}
 	}
 	return c
@@ -245,7 +257,10 @@ func fromValue(t event.Type, text string, f func(row []event.Value) event.Value)
 	case strClass:
 		c.s = func(row []event.Value) (string, bool) { v := f(row); return v.Str, v.Kind == kind }
 	case valueClass:
-		c.v = func(row []event.Value) (event.Value, bool) { v := f(row); return v, v.Kind == kind }
+		c.v = func(row []event.Value) (event.Value, bool) {
+			v := f(row)
+			return v, v.Kind == kind && int32(v.Num) == t.Scale
+		}
 	}
 	return c
 }

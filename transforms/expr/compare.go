@@ -3,7 +3,6 @@ package expr
 import (
 	"fmt"
 	"math"
-	"math/big"
 	"strconv"
 	"time"
 
@@ -124,10 +123,13 @@ func (c *compiler) align(l, r operand) (operand, operand, error) {
 	var err error
 	for _, p := range [][2]*operand{{&l, &r}, {&r, &l}} {
 		lit, other := p[0], p[1]
-		if !lit.konst {
-			if lit.t.Kind == event.Long && other.t.Kind == event.Decimal {
-				lit.code = longDecimal(lit.code)
+		if other.t.Kind == event.Decimal {
+			if lit.t.Numeric() {
+				lit.code, _ = asDecimal(lit.code)
 			}
+			continue
+		}
+		if !lit.konst {
 			continue
 		}
 		switch {
@@ -139,12 +141,6 @@ func (c *compiler) align(l, r operand) (operand, operand, error) {
 		case lit.t.Kind == event.Long && other.t.Kind == event.Double:
 			if f := float64(lit.val.Long()); exactly(lit.val.Long(), f) {
 				lit.code = doubleConst(f)
-			}
-		case lit.t.Numeric() && other.t.Kind == event.Decimal:
-			if d, ok := decimalLiteral(lit.val); ok {
-				text := lit.text
-				lit.code = constant(d, event.Type{Kind: event.Decimal, Scale: int32(d.Num)})
-				lit.code.text = text
 			}
 		}
 	}
@@ -166,7 +162,7 @@ func compareHint(l, r code) string {
 		if lit.t.Kind == event.Decimal && other.t.Kind == event.Double {
 			return "write double(" + lit.text + ")"
 		}
-		if lit.t.Kind == event.String && other.t.Numeric() {
+		if !lit.konst && !other.konst && lit.t.Kind == event.String && other.t.Numeric() {
 			return "convert one side: " + other.t.Kind.String() + "(" + lit.text + ") or string(" + other.text + ")"
 		}
 	}
@@ -276,38 +272,3 @@ func compareMixed(x int64, y float64) int {
 
 // exactly tells whether n and f are one number.
 func exactly(n int64, f float64) bool { return compareMixed(n, f) == 0 }
-
-// longDecimal reads a long as a decimal without digits behind the point.
-func longDecimal(x code) code {
-	r := code{t: event.Type{Kind: event.Decimal, Nullable: x.t.Nullable}, text: x.text}
-	r.v = map1(x.i, func(n int64) event.Value { return event.DecimalOf(big.NewInt(n), 0) })
-	return r
-}
-
-// maxLiteralScale bounds the digits of a literal that is read as a decimal.
-const maxLiteralScale = 400
-
-// decimalLiteral reads a numeric literal as the decimal that is written, digit by digit.
-func decimalLiteral(v event.Value) (event.Value, bool) {
-	if v.Kind == event.Long {
-		return event.DecimalOf(big.NewInt(v.Long()), 0), true
-	}
-	f := v.Double()
-	if math.IsNaN(f) || math.IsInf(f, 0) {
-		return event.Value{}, false
-	}
-	text := strconv.FormatFloat(f, 'f', -1, 64)
-	digits, scale := make([]byte, 0, len(text)), 0
-	for i := 0; i < len(text); i++ {
-		if text[i] == '.' {
-			scale = len(text) - i - 1
-			continue
-		}
-		digits = append(digits, text[i])
-	}
-	n, ok := new(big.Int).SetString(string(digits), 10)
-	if !ok || scale > maxLiteralScale {
-		return event.Value{}, false
-	}
-	return event.DecimalOf(n, int32(scale)), true
-}

@@ -89,20 +89,28 @@ func (c *compiler) name(n *ast.IdentifierNode) (code, error) {
 	if n.Value == nullName {
 		return nilCode(), nil
 	}
-	if x, ok := c.resolve(n.Value); ok {
-		return x, nil
+	if slot, t, ok := c.lookup(n.Value); ok {
+		return c.column(n, slot, t, n.Value)
 	}
 	return code{}, c.unknown(n, n.Value)
 }
 
-// resolve looks a column up.
-func (c *compiler) resolve(name string) (code, bool) {
-	slot, t, ok := c.lookup(name)
-	if !ok {
-		return code{}, false
+// column is code that loads a slot.
+func (c *compiler) column(n ast.Node, slot int, t event.Type, name string) (code, error) {
+	if err := c.bounded(n, t); err != nil {
+		return code{}, err
 	}
-	x := column(slot, t, name)
-	return x, true
+	return column(slot, t, name), nil
+}
+
+// bounded refuses decimals with which no sum is short.
+func (c *compiler) bounded(n ast.Node, t event.Type) error {
+	for ; t.Elem != nil; t = *t.Elem {
+	}
+	if t.Kind == event.Decimal && (t.Scale < 0 || t.Scale > maxScale) {
+		return c.fail(n, fmt.Sprintf("decimals with %d digits behind the point are not computed with", t.Scale), fmt.Sprintf("at most %d digits are", maxScale))
+	}
+	return nil
 }
 
 // unknown is the mistake of a name that does not exist.
@@ -124,8 +132,8 @@ func (c *compiler) unknown(n ast.Node, name string) error {
 func (c *compiler) member(n *ast.MemberNode) (code, error) {
 	path, chain := c.tree.path(n)
 	if chain {
-		if x, ok := c.resolve(path.join(len(path))); ok {
-			return x, nil
+		if slot, t, ok := c.lookup(path.join(len(path))); ok {
+			return c.column(n, slot, t, path.join(len(path)))
 		}
 		if !c.prefixed(path) {
 			return code{}, c.unknown(n, path.join(len(path)))

@@ -9,7 +9,8 @@
 // IEEE's infinity or NaN, % by zero is null, -0 reads as +0. Comparisons are between values of one
 // kind; a long and a double are compared exactly, not by rounding. A comparison with NaN is false
 // (!= is true). Timestamps, dates and times compare with string literals of their form, which are
-// read at compile time; a decimal compares with a numeric literal digit by digit.
+// read at compile time. Decimals stay exact with decimals, longs and numeric literals, which are then
+// read digit by digit (price == 9.99), and become doubles in / and with a double.
 //
 // Nulls follow SQL: null in arithmetic, a comparison or a function gives null; `and`, `or` and
 // `not` know three values; a null condition of ?: takes the second branch; x == nil and x != nil are

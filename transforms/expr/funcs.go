@@ -3,6 +3,7 @@ package expr
 import (
 	"errors"
 	"math"
+	"math/big"
 	"strconv"
 	"strings"
 	"time"
@@ -22,8 +23,10 @@ func compileAbs(c *compiler, _ ast.Node, name string, args []operand) (code, err
 		r.i = try1(x.i, func(v int64) (int64, bool) { return max(v, -v), v != math.MinInt64 })
 	case event.Double:
 		r.f = map1(x.f, math.Abs)
+	case event.Decimal:
+		r = decimalSign(x, r.text, (*big.Int).Abs)
 	default:
-		return code{}, c.wrong(name, args[0], "a long or a double")
+		return code{}, c.wrong(name, args[0], "a number")
 	}
 	return fold(r, x), nil
 }
@@ -198,7 +201,7 @@ func compileString(c *compiler, _ ast.Node, name string, args []operand) (code, 
 	case event.Decimal:
 		r.t.Nullable = true
 		r.s = try1(x.v, func(v event.Value) (string, bool) {
-			if len(v.Str) > MaxString/4 || int64(int32(v.Num)) > MaxString/2 {
+			if len(v.Str) > MaxString/4 {
 				return "", false
 			}
 			return v.String(), true

@@ -29,7 +29,7 @@ var aliases = map[string]string{"int": "long", "float": "double"}
 // must change formulas too.
 func functions() []function {
 	return []function{
-		{FunctionDoc{"abs", "abs(x long|double) same", "The absolute value. The least long has none: null."}, 1, 1, compileAbs},
+		{FunctionDoc{"abs", "abs(x number) same", "The absolute value. The least long has none: null."}, 1, 1, compileAbs},
 		{FunctionDoc{"floor", "floor(x long|double) same", "The largest whole number not above x."}, 1, 1, compileRounding},
 		{FunctionDoc{"ceil", "ceil(x long|double) same", "The smallest whole number not below x."}, 1, 1, compileRounding},
 		{FunctionDoc{"round", "round(x long|double) same", "The nearest whole number; halves go away from zero."}, 1, 1, compileRounding},
@@ -39,8 +39,8 @@ func functions() []function {
 		{FunctionDoc{"long", "long(x) long", "Also int. A double or decimal cut towards zero, a string of decimal digits, a boolean as 0 or 1; null where there is no such long."}, 1, 1, compileLong},
 		{FunctionDoc{"double", "double(x) double", `Also float. The nearest double of a long or decimal, a string such as "1.5", "1e9", "NaN" or "-Infinity", a boolean as 0 or 1; null for other strings.`}, 1, 1, compileDouble},
 		{FunctionDoc{"string", "string(x) string", "The value as exports write it: timestamps as RFC 3339 with six digits, bytes as base64. Arrays and maps have none."}, 1, 1, compileString},
-		{FunctionDoc{"lower", "lower(s string) string", "Letters in lower case, by Unicode."}, 1, 1, compileCase},
-		{FunctionDoc{"upper", "upper(s string) string", "Letters in upper case, by Unicode."}, 1, 1, compileCase},
+		{FunctionDoc{"lower", "lower(s string) string", "Letters in lower case, by Unicode, one by one."}, 1, 1, compileCase},
+		{FunctionDoc{"upper", "upper(s string) string", "Letters in upper case, by Unicode, one by one."}, 1, 1, compileCase},
 		{FunctionDoc{"trim", "trim(s string) string", "Without white space at both ends."}, 1, 1, compileCase},
 		{FunctionDoc{"len", "len(x) long", "Characters of a string, bytes of bytes, elements of an array, entries of a map."}, 1, 1, compileLen},
 		{FunctionDoc{"hour", "hour(t timestamp, zone? string) long", `The hour of the day, 0 to 23, in a zone such as "America/New_York"; UTC without one. A local timestamp or time takes no zone.`}, 1, 2, compileHour},
@@ -76,7 +76,7 @@ func Operators() []FunctionDoc {
 		{"in", "x in [a, b], x in 1..5, x in array, key in map, x not in …", "Membership; ranges hold both ends; an array without x but with a null gives null."},
 		{"matches", `s matches "regexp"`, "Whether an RE2 pattern, a literal, is found in s."},
 		{"contains", "s contains t, s startsWith t, s endsWith t", "Parts of strings or bytes."},
-		{"+", "a + b, a - b", "Numbers; outside a long null. + joins strings, null beyond 64 KiB."},
+		{"+", "a + b, a - b", "Numbers; longs outside a long give null; decimals stay exact, with a double they become doubles. + joins strings, null beyond 64 KiB."},
 		{"not", "not a, !a", "The opposite; null of null. Binds closer than comparisons: write not (a == b)."},
 		{"*", "a * b, a / b, a % b", "/ gives a double, by zero an infinity or NaN. % has the sign of a and is null by zero."},
 		{"-", "-a", "The negative."},

@@ -225,7 +225,7 @@ func (c *compiler) inList(n *ast.BinaryNode, x operand, r code) (code, error) {
 			if err != nil {
 				return false, false
 			}
-			if s = rest; e.Kind != kind {
+			if s = rest; e.Kind != kind || kind == event.Decimal && int32(e.Num) != elem.Scale {
 				null = true
 			} else if equal(v, e) {
 				return true, true

@@ -135,7 +135,13 @@ func (c *compiler) unify(n ast.Node, in []operand, what string) ([]code, event.T
 			if o.isNil() || o.konst != soft {
 				continue
 			}
-			if m, ok := meet(t, o.t); ok {
+			with := o.t
+			if soft && t.Kind == event.Decimal {
+				if d, ok := asDecimal(o.code); ok {
+					with = d.t
+				}
+			}
+			if m, ok := meet(t, with); ok {
 				t = m
 			} else if !soft || o.t.Kind != event.String || !written(t.Kind) {
 				return nil, t, c.fail(n, fmt.Sprintf("%s of two kinds: %s and %s", what, (code{t: t}).describe(), o.describe()), "")
@@ -163,10 +169,15 @@ func meet(a, b event.Type) (event.Type, bool) {
 		return b, true
 	case a.Kind == event.Double && b.Kind == event.Long:
 		return a, true
+	case a.Kind == event.Decimal && b.Kind == event.Long:
+		return a, true
+	case a.Kind == event.Long && b.Kind == event.Decimal:
+		return b, true
 	case a.Kind != b.Kind:
 		return a, false
 	case a.Kind == event.Decimal:
-		return a, a.Scale == b.Scale
+		a.Scale = max(a.Scale, b.Scale)
+		return a, true
 	case a.Kind == event.List || a.Kind == event.Map:
 		return a, a.Elem != nil && b.Elem != nil && a.String() == b.String()
 	}
@@ -181,6 +192,9 @@ func (c *compiler) convert(o operand, t event.Type) (code, error) {
 		return fromValue(t, o.text, func([]event.Value) event.Value { return event.Value{} }), nil
 	case o.t.Kind == event.Long && t.Kind == event.Double:
 		return toDouble(o.code), nil
+	case t.Kind == event.Decimal:
+		d, _ := asDecimal(o.code)
+		return rescale(d, t.Scale), nil
 	case o.konst && o.t.Kind == event.String && written(t.Kind):
 		return c.instant(o, t.Kind)
 	}
