@@ -32,8 +32,10 @@ type OCF struct {
 	sync   [16]byte
 	packed bytes.Buffer
 	least  int64 // bytes of a datum
+	skip   []op  // passes over a datum
 
 	data []byte // of the current block, not yet read by Read
+	raw  []byte // of the datum last read by Read
 	left int    // datums in data
 	read int64  // datums read by Read
 }
@@ -76,7 +78,8 @@ func (o *OCF) header() error {
 		return fmt.Errorf("parse schema: %w", err)
 	}
 	o.schema = newSchema(root)
-	o.least = widths{}.of(root).least
+	k := skipper{widths: widths{}, records: map[*node]*program{}}
+	o.least, o.skip = k.widths.of(root).least, k.program(root).ops
 	o.codec, err = newCodec(o.meta["avro.codec"])
 	return err
 }
@@ -198,8 +201,10 @@ func (o *OCF) block(n int64) ([]byte, error) {
 }
 
 // Read decodes the next datum of the file into row; the values are valid until the next call. It
-// returns io.EOF behind the last.
+// returns io.EOF behind the last. An error that is ErrContainer ends the reading; any other is of this
+// datum alone, which Raw returns, and the next call reads the one behind it.
 func (o *OCF) Read(d *Decoder, row []event.Value, scratch *Scratch) error {
+	o.raw = nil
 	for o.left == 0 {
 		n, data, err := o.Next()
 		if err != nil {
@@ -212,17 +217,24 @@ func (o *OCF) Read(d *Decoder, row []event.Value, scratch *Scratch) error {
 	}
 	n, err := d.DecodeNext(o.data, row, scratch)
 	if err != nil {
-		return fmt.Errorf("decode row %d: %w", o.read, err)
+		err = fmt.Errorf("decode row %d: %w", o.read, err)
+		var lost error
+		scratch.reset(len(o.data))
+		if n, lost = run(o.skip, o.data, 0, nil, scratch); lost != nil {
+			return fmt.Errorf("%w: %w", ErrContainer, err)
+		}
 	}
-	o.data = o.data[n:]
+	o.raw, o.data = o.data[:n], o.data[n:]
 	o.left--
 	o.read++
 	if o.left == 0 && len(o.data) > 0 {
-		o.data = nil
 		return fmt.Errorf("%w: row %d: bytes are left over at the end of its block", ErrContainer, o.read-1)
 	}
-	return nil
+	return err
 }
+
+// Raw is the datum that Read has read last, valid until the next call.
+func (o *OCF) Raw() []byte { return o.raw }
 
 // noEOF makes an early end an error that nobody takes for the regular one.
 func noEOF(err error) error {
