@@ -32,6 +32,9 @@ func (c *compiler) checkShape(n *node, s *shape, in, name string) {
 		if len(n.items) == 0 {
 			c.fail(n, "", "%s is empty", where(in, name))
 		}
+		if s.items.object != nil {
+			name = strings.TrimSuffix(name, "s") // one of them
+		}
 		for _, item := range n.items {
 			c.checkShape(item, s.items, in, name)
 		}
@@ -74,6 +77,12 @@ func (s *shape) describe() string {
 }
 
 func (s *shape) exampleHint() string {
+	switch {
+	case s.object == featureGrammar:
+		return "for example {sum: amount, window: 1h}"
+	case s.items != nil && s.format == noScalar && s.items.format != noScalar:
+		return "put it between [ and ]"
+	}
 	if s.object == nil || strings.Contains(s.object.example, "\n") || s.object.example == "" {
 		return ""
 	}
@@ -86,9 +95,11 @@ func (c *compiler) checkObject(n *node, o *object, in, name string) {
 		within = where(in, name)
 	}
 	c.dropDuplicates(n, within, "key")
+	meant := map[string]bool{} // keys that an unknown one was meant for, likely
 	for _, f := range n.fields {
 		k := o.key(f.key.text)
 		if k == nil {
+			meant[diag.Nearest(f.key.text, o.keyNames())] = true
 			c.unknownKey(f, o, within)
 			continue
 		}
@@ -100,7 +111,7 @@ func (c *compiler) checkObject(n *node, o *object, in, name string) {
 		if k.oneOf != "" {
 			groups[k.oneOf] = append(groups[k.oneOf], at)
 		}
-		if k.required && at == nil && !n.bad {
+		if k.required && at == nil && !n.bad && !meant[k.name] {
 			c.failAt(n.span, missingHint(k), "%s has no %s", orFile(within), k.name)
 		}
 	}
@@ -153,21 +164,12 @@ func missingHint(k key) string {
 
 func (c *compiler) unknownKey(f field, o *object, within string) {
 	f.value.markBad()
-	hint := "the keys of " + articled(o.name) + " are " + strings.Join(o.keyNames(), ", ")
+	hint := "the keys here are " + strings.Join(o.keyNames(), ", ")
 	if near := diag.Nearest(f.key.text, o.keyNames()); near != "" {
 		hint = fmt.Sprintf("did you mean %s?", near)
-	} else if o == grammar {
-		hint = "the keys of the file are " + strings.Join(o.keyNames(), ", ")
 	}
 	message := fmt.Sprintf("unknown key %q", f.key.text)
 	c.fail(f.key, hint, "%s", where(within, message))
-}
-
-func articled(name string) string {
-	if strings.ContainsRune("aeiou", rune(name[0])) {
-		return "an " + name
-	}
-	return "a " + name
 }
 
 // markBad silences n and all below it.

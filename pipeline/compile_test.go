@@ -102,8 +102,8 @@ func TestSurfaceExample(t *testing.T) {
 	if src.Time != (TimeField{Slot: 3, Name: "ts"}) || src.Order != -1 || src.Ahead != 5*event.Minute || src.Idle != event.Minute {
 		t.Errorf("source %+v", src)
 	}
-	if got := fmt.Sprint(src.Kafka.Brokers, src.Kafka.Topic, src.Kafka.Group, src.Dead.Topic, *src.Registry); got !=
-		"[localhost:9092] transactions card-fraud transactions.dead {http://localhost:8081 transactions-value  }" {
+	if got := fmt.Sprintf("%v %s %s %s %v", src.Kafka.Brokers, src.Kafka.Topic, src.Kafka.Group, src.Dead.Topic, *src.Registry); got !=
+		"[localhost:9092] transactions card-fraud transactions.dead subject transactions-value at http://localhost:8081" {
 		t.Errorf("source: %s", got)
 	}
 	v := plan.View("user_spend")

@@ -76,8 +76,10 @@ func (v *viewScope) declareAggregate(d *featureDecl, n *node) bool {
 	c := v.c
 	var keys []field
 	var last field
+	unknown := false
 	for _, f := range n.fields {
 		if f.key.bad {
+			unknown = true
 			continue
 		}
 		if f.key.text == "last" {
@@ -90,6 +92,8 @@ func (v *viewScope) declareAggregate(d *featureDecl, n *node) bool {
 	case len(keys) > 1:
 		c.fail(keys[1].key, "make a feature of each, or use each:", "%s has two aggregates, %s and %s", d.in, keys[0].key.text, keys[1].key.text)
 		return false
+	case len(keys) == 0 && last.key == nil && unknown:
+		return false // the unknown key was meant for it, perhaps
 	case len(keys) == 0 && last.key == nil:
 		c.failAt(d.at.span, "name one of "+strings.Join(agg.Names(), ", "), "%s has no aggregate", d.in)
 		return false
@@ -138,7 +142,11 @@ func (v *viewScope) lastWindow(d *featureDecl, n *node, last field) bool {
 func (v *viewScope) checkStar(d *featureDecl) bool {
 	d.star = strings.TrimSpace(d.arg.text) == "*"
 	if d.star && d.fn != agg.Count {
-		v.c.fail(d.arg, "name a column; only count takes \"*\"", "%s: %s of \"*\" is not known", d.in, d.fn)
+		at := d.arg
+		if d.of {
+			at = d.at
+		}
+		v.c.fail(at, "name a column; only count takes \"*\"", "%s: %s of \"*\" is not known", d.in, d.fn)
 		return false
 	}
 	return true
@@ -173,13 +181,15 @@ func (v *viewScope) declareEach(n *node) {
 		c.fail(of, hint, "%s: each: of %q is not a column's name, which the features' names begin with", v.in, of.shown())
 		return
 	}
+	v.dropRepeated(do, "do")
+	v.dropRepeated(over, "over")
 	for _, fn := range do.items {
 		f, ok := agg.ByName(fn.text)
 		if !ok || fn.bad {
 			continue
 		}
 		for _, w := range over.items {
-			if w.bad || w.kind != scalarNode {
+			if w.bad || w.kind != scalarNode || fn.bad {
 				continue
 			}
 			name := f.String()
@@ -199,6 +209,17 @@ func (v *viewScope) declareEach(n *node) {
 				v.decls = append(v.decls, d)
 			}
 		}
+	}
+}
+
+// dropRepeated reports what a list of an `each` names twice.
+func (v *viewScope) dropRepeated(list *node, name string) {
+	seen := map[string]bool{}
+	for _, item := range list.items {
+		if seen[item.text] && !item.bad {
+			v.c.fail(item, "", "%s: each: %s names %q twice", v.in, name, item.shown())
+		}
+		seen[item.text] = true
 	}
 }
 
@@ -262,7 +283,7 @@ func (v *viewScope) compileFeature(d *featureDecl) {
 	if d.def != nil {
 		value, problem := constant(d.def, t)
 		if problem != "" {
-			v.c.fail(d.def, "", "%s: default %q %s, and the feature is %s", d.in, d.def.shown(), problem, t)
+			v.c.fail(d.def, "", "%s: default %q %s, and the feature is %s", d.in, d.def.shown(), problem, bare(t))
 			return
 		}
 		d.feature.Default = value
@@ -283,7 +304,7 @@ func (v *viewScope) compileDefault() {
 		value, problem := constant(n, f.Type)
 		if problem != "" {
 			v.c.fail(n, "give that feature a default of its own, or default: null for none",
-				"%s: default %q %s, and feature %q is %s", v.in, n.shown(), problem, d.name, f.Type)
+				"%s: default %q %s, and feature %q is %s", v.in, n.shown(), problem, d.name, bare(f.Type))
 			return
 		}
 		f.Default = value

@@ -113,7 +113,9 @@ func (c *compiler) compile(root *node) {
 	c.compileEntities(root.get("entities"))
 	c.compileViews(root.get("views"))
 	c.compileSets(root.get("feature_sets"))
-	c.warnUnused()
+	if !c.diags.HasErrors() {
+		c.warnUnused()
+	}
 }
 
 // finish sorts the diagnostics and gives them their lines' text.
@@ -127,12 +129,12 @@ func (c *compiler) finish() diag.List {
 func (c *compiler) warnUnused() {
 	for _, s := range c.sources {
 		if !s.used {
-			c.warn(s.key, "", "source %q is not used by any view", s.src.Name)
+			c.warn(s.key, "", "source %q is not used", s.src.Name)
 		}
 	}
 	for _, e := range c.entities {
 		if !e.used {
-			c.warn(e.key, "", "entity %q is not used by any view", e.entity.Name)
+			c.warn(e.key, "", "entity %q is not used", e.entity.Name)
 		}
 	}
 }

@@ -73,6 +73,9 @@ type TLS struct{ CA, Cert, Key, ServerName string }
 // SASL holds credentials, already read from the environment or a file.
 type SASL struct{ Mechanism, Username, Password string }
 
+// String leaves out the password.
+func (s SASL) String() string { return s.Mechanism + " as " + s.Username }
+
 // File is a set of files; each is a partition, each row an offset.
 type File struct {
 	Path   string // glob, relative to the pipeline file's folder unless absolute
@@ -84,6 +87,9 @@ type RegistryRef struct {
 	URL, Subject       string
 	Username, Password string
 }
+
+// String leaves out the credentials.
+func (r RegistryRef) String() string { return "subject " + r.Subject + " at " + r.URL }
 
 // TimeField tells which column is the event time and, for a plain long, its unit in microseconds
 // (or, for nanoseconds, -1000: divide and floor). Unit 0: the column is a timestamp already.

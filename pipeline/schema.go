@@ -28,6 +28,7 @@ func (c *compiler) resolveSchema(s *sourceScope, source *node) {
 			}
 		}
 		c.guessFormat(s, source)
+		c.warnNoFile(s, source)
 		c.readSchemaFile(s, n.get("file"))
 	case n != nil:
 		// registry or file is there and wrong, or neither is: reported by the grammar.
@@ -122,6 +123,17 @@ func fileFormat(name string) (format string, compressed bool) {
 func (c *compiler) guessFormat(s *sourceScope, source *node) {
 	if f := s.src.File; f != nil && f.Format == "" && !source.get("file").has("format") {
 		f.Format, _ = fileFormat(f.Path)
+	}
+}
+
+// warnNoFile warns of a glob that matches nothing yet.
+func (c *compiler) warnNoFile(s *sourceScope, source *node) {
+	p := source.get("file").get("path")
+	if p == nil {
+		return
+	}
+	if matches, err := filepath.Glob(c.path(p.text)); err == nil && len(matches) == 0 {
+		c.warn(p, c.pathHint(p.text), "%s: file: path %q matches no file", s.in, p.shown())
 	}
 }
 

@@ -127,6 +127,12 @@ func (s *setScope) compileItem(n *node) {
 	case scalarNode:
 		f, known := s.c.viewFeature(n, s.in)
 		_, name, _ := strings.Cut(n.text, ".")
+		if n.bad {
+			if s.names[name] == nil {
+				s.names[name], s.broken[name] = n, true
+			}
+			return
+		}
 		if !s.claim(n, name) {
 			return
 		}
@@ -222,7 +228,7 @@ func (s *setScope) compileExpr(n *node) {
 	if def := n.get("default"); def != nil {
 		value, problem := constant(def, f.Type)
 		if problem != "" {
-			s.c.fail(def, "", "%s: default %q %s, and the feature is %s", in, def.shown(), problem, f.Type)
+			s.c.fail(def, "", "%s: default %q %s, and the feature is %s", in, def.shown(), problem, bare(f.Type))
 		}
 		f.Default = value
 	}

@@ -333,16 +333,16 @@ func (c *compiler) compileTime(s *sourceScope, n *node) {
 	case t.Kind == event.Timestamp:
 	case textFile:
 		c.fail(field, `give it a logical type in the schema: {"type": "long", "logicalType": "timestamp-micros"}`,
-			"%s: time: field %q is of type %s, and %s files need a timestamp", s.in, field.text, t, s.src.File.Format)
+			"%s: time: field %q is of type %s, and %s files need a timestamp", s.in, field.text, bare(t), s.src.File.Format)
 	case t.Kind == event.Long && unit == nil:
 		c.fail(field, fmt.Sprintf("write time: {field: %s, unit: ms}; the units are s, ms, us and ns", field.text),
 			"%s: time: field %q is a plain long without a unit", s.in, field.text)
 	case t.Kind == event.Long:
 	case t.Kind == event.LocalTimestamp:
 		c.fail(field, "the event time needs an instant: a timestamp type of Avro, not local-timestamp",
-			"%s: time: field %q is a %s: it has no zone", s.in, field.text, t)
+			"%s: time: field %q is a %s: it has no zone", s.in, field.text, bare(t))
 	default:
-		c.fail(field, "name a field with a timestamp type, or a long with its unit", "%s: time: field %q is of type %s", s.in, field.text, t)
+		c.fail(field, "name a field with a timestamp type, or a long with its unit", "%s: time: field %q is of type %s", s.in, field.text, bare(t))
 	}
 }
 
@@ -366,6 +366,6 @@ func (c *compiler) compileOrder(s *sourceScope, n *node) {
 	}
 	s.order = n
 	if t, ok := c.field(s, n, "order"); ok && !t.Ordered() {
-		c.fail(n, "", "%s: order: field %q is of type %s, which has no order", s.in, n.text, t)
+		c.fail(n, "", "%s: order: field %q is of type %s, which has no order", s.in, n.text, bare(t))
 	}
 }

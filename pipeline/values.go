@@ -1,7 +1,7 @@
 package pipeline
 
 import (
-	"fmt"
+	"errors"
 	"math"
 	"net"
 	"net/url"
@@ -73,7 +73,11 @@ func (c *compiler) checkScalar(n *node, s *shape, in, name string) {
 		c.checkDuration(n, s.format, in, name)
 	case sizeText:
 		if _, err := parseSize(n.text); err != nil {
-			c.fail(n, sizeHint(n.text), "%s %q %s", at, n.shown(), err.Error())
+			hint := sizeHint(n.text)
+			if errors.Is(err, errZero) {
+				hint = ""
+			}
+			c.fail(n, hint, "%s %q %v", at, n.shown(), err)
 		}
 	case startText:
 		if _, err := parseStart(n.text); err != nil {
@@ -98,7 +102,7 @@ func (c *compiler) checkScalar(n *node, s *shape, in, name string) {
 	case urlText:
 		c.checkURL(n, at)
 	case secretScalar:
-		c.secrets = append(c.secrets, secretSpan{n.span, strings.Count(n.text, "\n") + 1})
+		c.secrets = append(c.secrets, secretSpan{n.span, n.extra})
 		if !strings.Contains(n.raw, "${") {
 			c.fail(n, `write "${VAR}" to take it from the environment, or {file: PATH}`, "%s is written out in the file", at)
 		}
@@ -175,7 +179,7 @@ var unitWords = []struct {
 	{"h", []string{"h", "hr", "hrs", "hour", "hours"}},
 	{"d", []string{"d", "day", "days"}},
 	{"w", []string{"w", "wk", "wks", "week", "weeks"}},
-	{"30d", []string{"mo", "month", "months"}},
+	{"30d", []string{"mo", "mon", "month", "months"}},
 	{"365d", []string{"y", "yr", "yrs", "year", "years"}},
 }
 
@@ -196,8 +200,11 @@ func durationGuess(s string) string {
 		n, err := strconv.ParseFloat(m[1]+m[2], 64)
 		if us := n * float64(unit); err == nil && us <= float64(maxSpan) && us == math.Trunc(us) {
 			text := m[1] + u.unit
-			if m[2] != "" || len(u.unit) > 2 {
+			switch {
+			case m[2] != "":
 				text = event.Duration(us).String()
+			case len(u.unit) > 2:
+				text = strconv.FormatInt(int64(us)/int64(event.Day), 10) + "d"
 			}
 			return "write " + text + "; " + durationHint
 		}
@@ -206,6 +213,8 @@ func durationGuess(s string) string {
 }
 
 var sizeUnits = map[string]int64{"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
+
+var errZero = errors.New("is zero")
 
 // parseSize reads a size like 256MiB.
 func parseSize(s string) (int64, error) {
@@ -218,14 +227,14 @@ func parseSize(s string) (int64, error) {
 		switch {
 		case err != nil || digits[0] == '+':
 		case n == 0:
-			return 0, fmt.Errorf("is zero")
+			return 0, errZero
 		case int64(n) > math.MaxInt64/factor:
-			return 0, fmt.Errorf("is too large")
+			return 0, errors.New("is too large")
 		default:
 			return int64(n) * factor, nil
 		}
 	}
-	return 0, fmt.Errorf("is not a size")
+	return 0, errors.New("is not a size")
 }
 
 // sizeHint is a hint with the size that was likely meant.

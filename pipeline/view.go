@@ -315,7 +315,7 @@ func (v *viewScope) condition(n *node, in string) *expr.Program {
 		return nil
 	}
 	if p.Type().Kind != event.Bool {
-		v.c.fail(n, "write a comparison, like amount > 0", "%s must be true or false, but this is %s", in, p.Type())
+		v.c.fail(n, "write a comparison, like amount > 0", "%s must be true or false, but this is %s", in, bare(p.Type()))
 		return nil
 	}
 	return p
@@ -340,7 +340,7 @@ func (c *compiler) exprErrorHint(n *node, in string, err error, hint string) {
 		at.width = max(utf8.RuneCountInString(n.text[e.Offset:end]), 1)
 	}
 	n.bad = true
-	c.failAt(at, hint, "%s: %s", in, e.Msg)
+	c.failAt(at, hint, "%s", where(in, e.Msg))
 }
 
 // compileKeys binds the entity's key columns to slots.
@@ -363,10 +363,16 @@ func (v *viewScope) compileKeys() {
 			v.c.failAt(at.span, hint, "%s: the events have no field %q, a key of entity %q", v.in, k.Name, v.entity.entity.Name)
 		case t.Kind != k.Type.Kind:
 			v.c.failAt(at.span, fmt.Sprintf("declare it as %s, or compute a column of another name", keyTypeOf(t)),
-				"%s: key %q of entity %q is %s, but the events' is %s", v.in, k.Name, v.entity.entity.Name, k.Type, t)
+				"%s: key %q of entity %q is %s, but the events' is %s", v.in, k.Name, v.entity.entity.Name, k.Type, bare(t))
 		}
 		v.view.Keys = append(v.view.Keys, slot)
 	}
+}
+
+// bare is t without the mark of what may be null, for messages.
+func bare(t event.Type) event.Type {
+	t.Nullable = false
+	return t
 }
 
 func keyTypeOf(t event.Type) string {

@@ -45,6 +45,7 @@ type node struct {
 	raw    string // of a scalar, as written
 	env    bool   // text came from the environment, in part at least
 	plain  bool   // the scalar has no quotes
+	extra  int    // how many lines behind the first it goes on
 	body   int    // column at which text begins in the line, 0 if it does not stand there letter by letter
 	bad    bool   // a mistake was reported here: skip it silently
 	fields []field
@@ -149,7 +150,11 @@ func checkTokens(tokens token.Tokens, lines []string) []mistake {
 		case token.AnchorType:
 			found = append(found, mistake{at, "YAML anchors are not known here", "quote the text if it begins with &"})
 		case token.TagType:
-			found = append(found, mistake{at, "YAML tags are not known here", "quote the text if it begins with !"})
+			found = append(found, mistake{at, tagMessage, tagHint})
+		case token.InvalidType:
+			if n := len(found); n == 0 || found[n-1].line != at.line || found[n-1].message != tagMessage {
+				found = append(found, invalidToken(t, at, lines))
+			}
 		case token.MergeKeyType:
 			found = append(found, mistake{at, "YAML merge keys are not known here", "write the keys out"})
 		case token.MappingKeyType:
@@ -167,12 +172,33 @@ func checkTokens(tokens token.Tokens, lines []string) []mistake {
 	return found
 }
 
+const (
+	tagMessage = "YAML tags are not known here"
+	tagHint    = "quote the text if it begins with !"
+)
+
+// invalidToken says what the lexer found wrong. It places the token at its end: look for its text.
+func invalidToken(t *token.Token, at span, lines []string) mistake {
+	word := strings.TrimSpace(t.Value)
+	if i := strings.Index(lines[at.line-1], word); i >= 0 && word != "" {
+		at.column = utf8.RuneCountInString(lines[at.line-1][:i]) + 1
+	}
+	if strings.HasPrefix(word, "!") {
+		return mistake{at, tagMessage, tagHint}
+	}
+	return clearer(mistake{at, "not YAML: " + t.Error, ""})
+}
+
 func syntaxMistake(err error, lines []string) mistake {
 	var e yaml.Error
 	if !errors.As(err, &e) || e.GetToken() == nil {
 		return mistake{span{1, 1, 1}, "this is not YAML", ""}
 	}
-	m := mistake{span: tokenSpan(e.GetToken(), lines), message: "not YAML: " + e.GetMessage()}
+	return clearer(mistake{span: tokenSpan(e.GetToken(), lines), message: "not YAML: " + e.GetMessage()})
+}
+
+// clearer rewrites what the parser says about the most usual mistakes.
+func clearer(m mistake) mistake {
 	switch {
 	case strings.Contains(m.message, `character '	'`):
 		m.message, m.hint = "not YAML: a tab in the indentation", "indent with spaces"
@@ -231,6 +257,9 @@ func (r *reader) read(n ast.Node) *node {
 		out := &node{span: tokenSpan(n.GetToken(), r.lines), kind: scalarNode}
 		if x.Value != nil {
 			out.text = strings.TrimSuffix(x.Value.Value, "\n")
+			if t := x.Value.GetToken(); t != nil {
+				out.extra = strings.Count(t.Origin, "\n") + 1
+			}
 		}
 		out.raw = out.text
 		return out
@@ -252,6 +281,7 @@ func (r *reader) fields(out *node, values []*ast.MappingValueNode) {
 func (r *reader) scalar(n ast.Node) *node {
 	t := n.GetToken()
 	out := &node{span: tokenSpan(t, r.lines), kind: scalarNode, text: t.Value, raw: t.Value}
+	out.extra = strings.Count(strings.TrimSpace(t.Origin), "\n")
 	quoted := t.Type == token.DoubleQuoteType || t.Type == token.SingleQuoteType
 	out.plain = !quoted
 	if out.line > len(r.lines) {
