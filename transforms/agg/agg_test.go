@@ -303,6 +303,12 @@ func TestHotPathDoesNotAllocate(t *testing.T) {
 		"merge":         func() { q.Merge(p) },
 		"merge encoded": func() { _ = q.MergeEncoded(buf) },
 		"reset and add": func() { p.Reset(); step() },
+		"finish": func() {
+			for _, f := range []Func{Count, Sum, Avg, Min, Max, First, Last} {
+				p.Finish(0, f)
+				p.Finish(3, f)
+			}
+		},
 	} {
 		if n := testing.AllocsPerRun(1000, f); n != 0 {
 			t.Errorf("%s allocates %v times", name, n)

@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/big"
 	"math/bits"
+	"slices"
 
 	"github.com/penstock-ml/penstock/event"
 )
@@ -95,6 +96,7 @@ func (p *Partial) finishAvg(g *group) event.Value {
 		return event.DoubleOf(f)
 	}
 	words, e, negative := g.sum.magnitude(p.words)
+	words = slices.Grow(words, 2)[:len(words)] // room for divide
 	p.words = words
 	n := uint64(g.count)
 	if g.class == classDecimal {

@@ -96,7 +96,7 @@ func TestDamagedBytes(t *testing.T) {
 	l := fuzzLayout()
 	r := rand.New(rand.NewPCG(8, 9))
 	accepted, refused := 0, 0
-	for range 300 {
+	for range 100 {
 		p := NewPartial(l, nil)
 		for i := range r.IntN(4) {
 			row := event.Row{Time: event.Time(r.Int64N(1000)), Pass: r.Uint64(), Pos: event.Position{Offset: int64(i)}, Order: event.LongOf(r.Int64N(3))}

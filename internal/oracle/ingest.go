@@ -1,0 +1,202 @@
+package oracle
+
+import (
+	"cmp"
+	"math/big"
+	"slices"
+
+	"github.com/penstock-ml/penstock/event"
+	"github.com/penstock-ml/penstock/pipeline"
+	"github.com/penstock-ml/penstock/transforms/expr"
+)
+
+// Record is one record of a source.
+type Record struct {
+	Partition int32
+	Offset    int64
+	Arrival   event.Time
+	Slots     []event.Value // one per Source.Columns
+	Dead      string        // why it could not be decoded; empty if it could
+}
+
+// The outcomes of a record in a view, by the names that metrics use.
+const (
+	Applied  = "applied"
+	Filtered = "filtered"
+	Late     = "late"
+	Dead     = "dead"
+)
+
+// Verdict is what a view did with a record.
+type Verdict struct {
+	Partition int32
+	Offset    int64
+	Outcome   string
+	Reason    string // of Late and Dead, as dead letters carry it
+}
+
+// Ingested is what a view made of the records of its source.
+type Ingested struct {
+	View       *pipeline.View
+	Rows       []Row                // those applied, by partition and offset
+	Verdicts   []Verdict            // one for each record, by partition and offset
+	Counts     map[string]int64     // records by outcome
+	Watermarks map[int32]event.Time // by partition; MinTime for one without an accepted event
+	Horizon    event.Time           // if no other partition exists and none has left
+}
+
+// Ingest decides what each view makes of the records of src, which may come in any order; of records
+// at one position the first counts. Records are checked in this order, and the first that applies
+// decides:
+//
+//	dead "…"    it could not be decoded
+//	dead "time" its event time is null, or not within the range of event.Time
+//	dead "ahead" its event time is more than Ahead after its arrival
+//	(now the watermark of its partition advances; lateness is judged by the one before)
+//	filtered    the view's where is not true
+//	dead "key"  a key column is null
+//	late        its event time is more than Keep behind the watermark
+//	applied
+//
+// So the watermark is the largest event time of the records that pass the first three, whatever
+// views do with them.
+func Ingest(src *pipeline.Source, views []*pipeline.View, records []Record) []Ingested {
+	records = slices.Clone(records)
+	slices.SortStableFunc(records, comparePositions)
+	records = slices.CompactFunc(records, func(a, b Record) bool { return comparePositions(a, b) == 0 })
+	out := make([]Ingested, len(views))
+	for i, v := range views {
+		out[i] = Ingested{View: v, Counts: map[string]int64{}, Watermarks: map[int32]event.Time{}}
+	}
+	marks := map[int32]event.Time{}
+	for _, r := range records {
+		mark, ok := marks[r.Partition]
+		if !ok {
+			mark = event.MinTime
+		}
+		t, reason := judge(src, r)
+		marks[r.Partition] = mark
+		if reason == "" {
+			marks[r.Partition] = max(mark, t)
+		}
+		for i := range out {
+			out[i].take(r, t, reason, mark)
+		}
+	}
+	for i, v := range views {
+		var all []event.Time
+		for p, m := range marks {
+			out[i].Watermarks[p] = m
+			all = append(all, m)
+		}
+		out[i].Horizon = Horizon(v, all...)
+	}
+	return out
+}
+
+// Horizon is how far back v may be asked, by the watermarks of the partitions that have not left;
+// MinTime if there are none.
+func Horizon(v *pipeline.View, watermarks ...event.Time) event.Time {
+	if len(watermarks) == 0 {
+		return event.MinTime
+	}
+	return slices.Min(watermarks).Add(-v.History)
+}
+
+func comparePositions(a, b Record) int {
+	return cmp.Or(cmp.Compare(a.Partition, b.Partition), cmp.Compare(a.Offset, b.Offset))
+}
+
+// judge reads the event time of r, or tells why it is dead in every view.
+func judge(src *pipeline.Source, r Record) (t event.Time, reason string) {
+	if r.Dead != "" {
+		return 0, r.Dead
+	}
+	t, ok := eventTime(src.Time, r.Slots[src.Time.Slot])
+	switch {
+	case !ok:
+		return 0, "time"
+	case t > r.Arrival.Add(src.Ahead):
+		return 0, "ahead"
+	}
+	return t, ""
+}
+
+// eventTime reads an event time, nanoseconds floored; ok is false for null and out of range.
+func eventTime(f pipeline.TimeField, v event.Value) (t event.Time, ok bool) {
+	if v.IsNull() {
+		return 0, false
+	}
+	x := number(event.LongOf(v.Long()))
+	switch {
+	case f.Unit < 0:
+		x.Quo(x, number(event.LongOf(-f.Unit)))
+	case f.Unit > 0:
+		x.Mul(x, number(event.LongOf(f.Unit)))
+	}
+	// Div is Euclidean: with a divisor above 0 it floors.
+	n := new(big.Int).Div(x.Num(), x.Denom())
+	return event.Time(n.Int64()), n.IsInt64()
+}
+
+// take counts one record in the view; mark is its partition's watermark before it.
+func (in *Ingested) take(r Record, t event.Time, reason string, mark event.Time) {
+	outcome := Dead
+	if reason == "" {
+		var row Row
+		row, outcome, reason = accept(in.View, r, t, mark)
+		if outcome == Applied {
+			in.Rows = append(in.Rows, row)
+		}
+	}
+	in.Counts[outcome]++
+	in.Verdicts = append(in.Verdicts, Verdict{r.Partition, r.Offset, outcome, reason})
+}
+
+// accept decides what v makes of a record whose event time is good.
+func accept(v *pipeline.View, r Record, t, mark event.Time) (row Row, outcome, reason string) {
+	slots := slices.Clone(r.Slots)
+	for _, p := range v.Computed {
+		slots = append(slots, p.Eval(slots))
+	}
+	if v.Where != nil && !isTrue(v.Where, slots) {
+		return row, Filtered, ""
+	}
+	for _, slot := range v.Keys {
+		if slots[slot].IsNull() {
+			return row, Dead, "key"
+		}
+		row.Key = append(row.Key, slots[slot].Clone())
+	}
+	if t.Add(v.Keep) < mark {
+		return row, Late, "late"
+	}
+	row.Row = event.Row{
+		Time: t, Arrival: r.Arrival,
+		Pos: event.Position{Source: v.Source.Index, Partition: r.Partition, Offset: r.Offset},
+	}
+	if v.Source.Order >= 0 {
+		row.Order = slots[v.Source.Order].Clone()
+	}
+	for i, p := range v.Filters {
+		if isTrue(p, slots) {
+			row.Pass |= 1 << i
+		}
+	}
+	for _, in := range v.Inputs {
+		x := event.Value{}
+		if in.Program != nil {
+			x = in.Program.Eval(slots)
+		} else {
+			x = slots[in.Slot]
+		}
+		row.Values = append(row.Values, x.Clone())
+	}
+	return row, Applied, ""
+}
+
+// isTrue tells whether a condition holds: neither false nor null.
+func isTrue(p *expr.Program, slots []event.Value) bool {
+	v := p.Eval(slots)
+	return v.Kind == event.Bool && v.Bool()
+}
