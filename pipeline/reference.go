@@ -1,0 +1,196 @@
+package pipeline
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/penstock-ml/penstock/event"
+	"github.com/penstock-ml/penstock/transforms/agg"
+	"github.com/penstock-ml/penstock/transforms/expr"
+)
+
+// Reference is the reference page of the pipeline file, in Markdown, made from its grammar.
+func Reference() string {
+	var b strings.Builder
+	b.WriteString("# The pipeline file\n\n")
+	b.WriteString("<!-- Made from pipeline/grammar_file.go by `go test ./pipeline -update`. -->\n\n")
+	b.WriteString(referenceHead)
+	for _, o := range objects() {
+		fmt.Fprintf(&b, "\n## %s\n\n%s\n", o.name, o.doc)
+		if o.example != "" {
+			fmt.Fprintf(&b, "\n```yaml\n%s\n```\n", o.example)
+		}
+		b.WriteString("\n| key | value | default | meaning |\n|---|---|---|---|\n")
+		for _, k := range o.keys {
+			standard := k.standard
+			switch {
+			case k.required:
+				standard = "required"
+			case k.oneOf != "":
+				standard = "one of " + k.oneOf
+			}
+			fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", k.name, k.shape.reference(), standard, cell(k.doc))
+		}
+	}
+	b.WriteString("\n## Aggregates\n\nOver no value at all, `count` is 0 and the others are null. Nulls are skipped. Sums, means and\nvariances are exact, and rounded once. A sum of longs outside the range of a long is null.\n\n")
+	b.WriteString("| aggregate | over | answer |\n|---|---|---|\n")
+	for _, name := range agg.Names() {
+		f, _ := agg.ByName(name)
+		over, answer := aggregateTypes(f)
+		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", name, over, answer)
+	}
+	return b.String()
+}
+
+const referenceHead = `One YAML file describes a pipeline: where events come from, what features are computed over them, and
+which of them a model takes. ` + "`penstock check FILE`" + ` reports every mistake in it at once.
+
+For completion in editors that use yaml-language-server, put this line first, with the path or address
+of ` + "`docs/pipeline.schema.json`" + `:
+
+` + "```yaml" + `
+# yaml-language-server: $schema=docs/pipeline.schema.json
+` + "```" + `
+
+- **Names** are made of letters, digits and ` + "`_`" + ` and do not begin with a digit. Reserved are ` + "`request`" + `,
+` + "`event_time`, `as_of`, `redrive`" + `, and names that begin with ` + "`_`" + `.
+- **Durations** are numbers with a unit of ` + "`us`, `ms`, `s`, `m`, `h`, `d`, `w`" + `: 90s, 1h30m, 7d.
+- **Sizes** are numbers with a unit of ` + "`KiB`, `MiB`, `GiB`" + `.
+- **Expressions** are described in [expressions](expressions.md).
+- **Environment**: in any value, ` + "`${VAR}`" + ` is replaced by the environment variable, and
+` + "`${VAR:-default}`" + ` by the default if it is unset or empty; ` + "`$${`" + ` stands for the characters themselves.
+- YAML anchors, aliases, tags and merge keys are not known; quote texts that begin with ` + "`*`, `&` or `!`" + `.
+`
+
+// cell makes a text fit a table.
+func cell(s string) string { return strings.ReplaceAll(oneLine(s), "|", "\\|") }
+
+// reference says what a shape allows, in Markdown.
+func (s *shape) reference() string {
+	var parts []string
+	if s.format != noScalar {
+		parts = append(parts, s.format.reference(s.enum))
+	}
+	if s.object != nil {
+		parts = append(parts, fmt.Sprintf("[%s](#%s)", s.object.name, s.object.name))
+	}
+	if s.names != nil {
+		parts = append(parts, fmt.Sprintf("a mapping from names of %s to %s", plural(s.label), s.names.reference()))
+	}
+	if s.items != nil {
+		parts = append(parts, "a list of "+s.items.reference())
+	}
+	return strings.Join(parts, ", or ")
+}
+
+func plural(label string) string {
+	if head, ok := strings.CutSuffix(label, "y"); ok && label != "key" {
+		return head + "ies"
+	}
+	return label + "s"
+}
+
+func (f format) reference(values []string) string {
+	switch f {
+	case enumText:
+		return joinCode(values)
+	case columnTypeText:
+		return "a type"
+	case boolText:
+		return "`true` or `false`"
+	case exprText:
+		return "an expression"
+	case aggText:
+		return "an expression"
+	case lastText:
+		return "an expression, or a number of rows"
+	case durationText, spanText:
+		return "a duration"
+	case windowText:
+		return "a duration, or `lifetime`"
+	case sizeText:
+		return "a size"
+	case startText:
+		return "`earliest`, `latest` or an instant"
+	case literalText:
+		return "a constant"
+	case urlText:
+		return "an address"
+	case brokerText:
+		return "host:port"
+	case nameText, refText, pipelineText:
+		return "a name"
+	case dottedText:
+		return "`view.feature`"
+	case secretScalar:
+		return "`${VAR}`"
+	}
+	return "a text"
+}
+
+// aggregateTypes says over which types an aggregate is defined, and of which type its answer is.
+func aggregateTypes(f agg.Func) (over, answer string) {
+	kinds := []event.Kind{
+		event.Bool, event.Long, event.Double, event.Decimal, event.String, event.Bytes, event.Timestamp,
+		event.LocalTimestamp, event.Date, event.TimeOfDay, event.List, event.Map,
+	}
+	var names []string
+	answers := map[string]bool{}
+	same := true
+	for _, k := range kinds {
+		t := event.Type{Kind: k}
+		result, err := f.Result(t)
+		if err != nil {
+			continue
+		}
+		names = append(names, k.String())
+		answers[result.Kind.String()] = true
+		same = same && result.Kind == k
+	}
+	over = strings.Join(names, ", ")
+	if len(names) == len(kinds) {
+		over = "every type"
+	}
+	if same {
+		return over, "the same type"
+	}
+	for name := range answers {
+		answer = name
+	}
+	return over, answer
+}
+
+// ExpressionReference is the reference page of row expressions, in Markdown, made from the
+// operators and functions that they know.
+func ExpressionReference() string {
+	var b strings.Builder
+	b.WriteString("# Expressions\n\n")
+	b.WriteString("<!-- Made from transforms/expr by `go test ./pipeline -update`. -->\n\n")
+	b.WriteString(expressionHead)
+	table := func(title string, docs []expr.FunctionDoc) {
+		fmt.Fprintf(&b, "\n## %s\n\n| form | meaning |\n|---|---|\n", title)
+		for _, d := range docs {
+			fmt.Fprintf(&b, "| `%s` | %s |\n", cell(d.Signature), cell(d.Doc))
+		}
+	}
+	table("Operators", expr.Operators())
+	table("Functions", expr.Functions())
+	return b.String()
+}
+
+const expressionHead = `A row expression computes one value from one event: ` + "`amount * 2`" + `, ` + "`country != \"US\" and amount > 100`" + `.
+It stands in ` + "`where`, `columns`" + `, as the argument of an aggregate, and in feature sets. It has no loops, no
+clock and no state, so it gives the same answer on every machine and every replay. All types are
+checked before anything starts.
+
+- **Names** are the event's fields, with dots for nested records (` + "`device.os`" + `), and the view's columns above.
+In a feature set a dotted name is a view's feature, and a bare one a request column or an earlier
+feature of the set.
+- **Types**: a long with a long stays a long for + - * and %, and is null where it would not fit 64 bits; a
+long with a double is a double; / and ** always give doubles. Only values of one kind are compared,
+but longs and doubles are compared with each other, exactly. Timestamps, dates and times are compared
+with texts of their form: ` + "`ts > \"2013-01-05T10:00:00Z\"`" + `.
+- **Nulls** follow SQL: null in arithmetic, in a comparison or in a function gives null; and, or and not know
+three values; a ` + "`where`" + ` that is null does not hold. ` + "`x == nil`" + ` asks for null.
+- **Bounds**: 4 KiB of text; a string that is built is at most 64 KiB long, else null.
+`
