@@ -124,6 +124,9 @@ func doubleOp(op string, l, r code) fn[float64] {
 	if r.konst && (op == "*" || op == "/") {
 		a, y := l.f, r.val.Double()
 		if op == "*" {
+			if l.slot > 0 && l.t.Kind == event.Double {
+				return scaled(l.slot-1, y)
+			}
 			return func(row []event.Value) (float64, bool) { x, ok := a(row); return float64(x*y) + 0, ok }
 		}
 		return func(row []event.Value) (float64, bool) { x, ok := a(row); return float64(x/y) + 0, ok }
@@ -141,6 +144,14 @@ func doubleOp(op string, l, r code) fn[float64] {
 		return try2(l.f, r.f, func(x, y float64) (float64, bool) { return math.Mod(x, y) + 0, y != 0 })
 	}
 	return try2(l.f, r.f, func(x, y float64) (float64, bool) { return math.Pow(x, y) + 0, true })
+}
+
+// scaled multiplies a column of doubles: column and product in one closure.
+func scaled(slot int, y float64) fn[float64] {
+	return func(row []event.Value) (float64, bool) {
+		v := &row[slot]
+		return float64(math.Float64frombits(v.Num)*y) + 0, v.Kind == event.Double
+	}
 }
 
 // toDouble converts a number to the nearest double.

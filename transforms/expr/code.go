@@ -23,6 +23,7 @@ type code struct {
 	s fn[string]      // String, Bytes, List, Map: Value.Str
 	v fn[event.Value] // Decimal
 
+	slot  int  // 1 + the slot, if it is nothing but a column
 	konst bool // the same for every row, and not null
 	val   event.Value
 }
@@ -163,7 +164,7 @@ func quoteBytes(s string) string {
 
 // column is code that loads a slot. A value of another kind than declared reads as null.
 func column(slot int, t event.Type, name string) code {
-	c := code{t: t, text: name}
+	c := code{t: t, text: name, slot: slot + 1}
 	kind := t.Kind
 	switch classOf(kind) {
 	case boolClass:

@@ -2,7 +2,6 @@ package expr
 
 import (
 	"fmt"
-	"math"
 	"strconv"
 	"time"
 
@@ -74,31 +73,44 @@ func (c *compiler) compare(n ast.Node, op string, l, r operand) (code, error) {
 			return x, c.fail(n, "cannot compare two of "+a.String(), "compare elements, like x[0], or x == nil")
 		}
 	}
-	switch {
-	case a == b && a == event.Bool:
-		x.b = ordered(op, map1(l.b, bit), map1(r.b, bit))
-	case a == b && classOf(a) == intClass && r.konst:
-		x.b = orderedConst(op, l.i, r.val.Long())
-	case a == b && classOf(a) == intClass:
-		x.b = ordered(op, l.i, r.i)
-	case a == b && a == event.Double && r.konst:
-		x.b = orderedConst(op, l.f, r.val.Double())
-	case a == b && a == event.Double:
-		x.b = ordered(op, l.f, r.f)
-	case a == b && classOf(a) == strClass && r.konst:
-		x.b = orderedConst(op, l.s, r.val.Str)
-	case a == b && classOf(a) == strClass:
-		x.b = ordered(op, l.s, r.s)
-	case a == b:
-		x.b = holds(op, l.v, r.v, event.Compare)
-	case a == event.Long && b == event.Double:
-		x.b = mixed(op, l.i, r.f)
-	case a == event.Double && b == event.Long:
-		x.b = mixed(mirrored[op], r.i, l.f)
-	default:
+	if x.b = compareCode(op, l.code, r.code); x.b == nil {
 		return x, c.fail(n, fmt.Sprintf("cannot compare %s with %s", l.describe(), r.describe()), compareHint(l.code, r.code))
 	}
 	return fold(x, l.code, r.code), nil
+}
+
+// compareCode is the closure of a comparison of what align aligned; nil if the kinds do not compare.
+func compareCode(op string, l, r code) fn[bool] {
+	a, b := l.t.Kind, r.t.Kind
+	switch {
+	case a == b && a == event.Bool:
+		return ordered(op, map1(l.b, bit), map1(r.b, bit))
+	case a == b && r.konst && l.slot > 0 && classOf(a) == intClass:
+		return longColumn(op, l.slot-1, a, r.val.Long())
+	case a == b && r.konst && l.slot > 0 && a == event.Double:
+		return doubleColumn(op, l.slot-1, r.val.Double())
+	case a == b && r.konst && l.slot > 0 && classOf(a) == strClass && (op == "==" || op == "!="):
+		return stringColumn(op == "==", l.slot-1, a, r.val.Str)
+	case a == b && classOf(a) == intClass && r.konst:
+		return orderedConst(op, l.i, r.val.Long())
+	case a == b && classOf(a) == intClass:
+		return ordered(op, l.i, r.i)
+	case a == b && a == event.Double && r.konst:
+		return orderedConst(op, l.f, r.val.Double())
+	case a == b && a == event.Double:
+		return ordered(op, l.f, r.f)
+	case a == b && classOf(a) == strClass && r.konst:
+		return orderedConst(op, l.s, r.val.Str)
+	case a == b && classOf(a) == strClass:
+		return ordered(op, l.s, r.s)
+	case a == b:
+		return holds(op, l.v, r.v, event.Compare)
+	case a == event.Long && b == event.Double:
+		return mixed(op, l.i, r.f)
+	case a == event.Double && b == event.Long:
+		return mixed(mirrored[op], r.i, l.f)
+	}
+	return nil
 }
 
 // compareNil compiles x == nil and x != nil.
@@ -177,98 +189,3 @@ func bit(b bool) int64 {
 	}
 	return 0
 }
-
-// ordered compares two of one kind; doubles as IEEE does.
-func ordered[T int64 | float64 | string](op string, a, b fn[T]) fn[bool] {
-	switch op {
-	case "==":
-		return try2(a, b, func(x, y T) (bool, bool) { return x == y, true })
-	case "!=":
-		return try2(a, b, func(x, y T) (bool, bool) { return x != y, true })
-	case "<":
-		return try2(a, b, func(x, y T) (bool, bool) { return x < y, true })
-	case "<=":
-		return try2(a, b, func(x, y T) (bool, bool) { return x <= y, true })
-	case ">":
-		return try2(a, b, func(x, y T) (bool, bool) { return x > y, true })
-	}
-	return try2(a, b, func(x, y T) (bool, bool) { return x >= y, true })
-}
-
-// orderedConst compares with a constant.
-func orderedConst[T int64 | float64 | string](op string, a fn[T], y T) fn[bool] {
-	switch op {
-	case "==":
-		return func(row []event.Value) (bool, bool) { x, ok := a(row); return x == y, ok }
-	case "!=":
-		return func(row []event.Value) (bool, bool) { x, ok := a(row); return x != y, ok }
-	case "<":
-		return func(row []event.Value) (bool, bool) { x, ok := a(row); return x < y, ok }
-	case "<=":
-		return func(row []event.Value) (bool, bool) { x, ok := a(row); return x <= y, ok }
-	case ">":
-		return func(row []event.Value) (bool, bool) { x, ok := a(row); return x > y, ok }
-	}
-	return func(row []event.Value) (bool, bool) { x, ok := a(row); return x >= y, ok }
-}
-
-// holds compares by a three-way comparison.
-func holds[T any](op string, a, b fn[T], cmp func(T, T) int) fn[bool] {
-	test := sign(op)
-	return try2(a, b, func(x, y T) (bool, bool) { return test(cmp(x, y)), true })
-}
-
-// sign is the test of op on a three-way comparison.
-func sign(op string) func(int) bool {
-	switch op {
-	case "==":
-		return func(c int) bool { return c == 0 }
-	case "!=":
-		return func(c int) bool { return c != 0 }
-	case "<":
-		return func(c int) bool { return c < 0 }
-	case "<=":
-		return func(c int) bool { return c <= 0 }
-	case ">":
-		return func(c int) bool { return c > 0 }
-	}
-	return func(c int) bool { return c >= 0 }
-}
-
-// mixed compares a long with a double exactly.
-func mixed(op string, a fn[int64], b fn[float64]) fn[bool] {
-	test := sign(op)
-	return try2(a, b, func(x int64, y float64) (bool, bool) {
-		if math.IsNaN(y) {
-			return op == "!=", true
-		}
-		return test(compareMixed(x, y)), true
-	})
-}
-
-// compareMixed orders x and y, which is not NaN, by their exact values.
-func compareMixed(x int64, y float64) int {
-	switch {
-	case y >= 1<<63:
-		return -1
-	case y < -1<<63:
-		return 1
-	}
-	whole := int64(y) // towards zero
-	switch {
-	case x < whole:
-		return -1
-	case x > whole:
-		return 1
-	}
-	switch part := y - math.Trunc(y); {
-	case part > 0:
-		return -1
-	case part < 0:
-		return 1
-	}
-	return 0
-}
-
-// exactly tells whether n and f are one number.
-func exactly(n int64, f float64) bool { return compareMixed(n, f) == 0 }

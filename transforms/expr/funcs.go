@@ -84,7 +84,7 @@ func compileExtreme(c *compiler, n ast.Node, name string, args []operand) (code,
 			})
 		}
 	}
-	r.konst, r.text = false, called(name, xs...)
+	r.konst, r.slot, r.text = false, 0, called(name, xs...)
 	return fold(r, xs...), nil
 }
 

@@ -81,7 +81,9 @@ func (w writer) long(depth int) string {
 	}
 	d := depth - 1
 	return w.pick(
-		func() string { return "(" + w.long(d) + " " + []string{"+", "-", "*"}[w.IntN(3)] + " " + w.long(d) + ")" },
+		func() string {
+			return "(" + w.long(d) + " " + []string{"+", "-", "*"}[w.IntN(3)] + " " + w.long(d) + ")"
+		},
 		func() string { return "(" + w.long(d) + " % " + fmt.Sprint(1+w.IntN(9)) + ")" },
 		func() string { return "-" + w.long(0) },
 		func() string { return "(" + w.bool(d) + " ? " + w.long(d) + " : " + w.long(d) + ")" },
@@ -192,8 +194,11 @@ func compareWithOracle(t *testing.T, src string, i int8, x float64, s string, b 
 	double, long, text := event.Type{Kind: event.Double}, event.Type{Kind: event.Long}, event.Type{Kind: event.String}
 	names := []string{"i", "j", "x", "y", "s", "r.t", "b", "li", "ls", "m"}
 	types := []event.Type{
-		long, long, double, double, text, text, {Kind: event.Bool},
-		{Kind: event.List, Elem: &long}, {Kind: event.List, Elem: &text}, {Kind: event.Map, Elem: &long},
+		long, long, double, double, text, text,
+		{Kind: event.Bool},
+		{Kind: event.List, Elem: &long},
+		{Kind: event.List, Elem: &text},
+		{Kind: event.Map, Elem: &long},
 	}
 	elems := func(k event.Kind, vs ...event.Value) event.Value {
 		return event.Value{Kind: k, Str: string(event.AppendList(nil, vs...))}

@@ -73,8 +73,7 @@ func (c *compiler) inLiteral(n *ast.BinaryNode, x operand, list *ast.ArrayNode) 
 			return code{}, c.fail(k, "an array behind in holds constants only", "write x == a or x == b")
 		}
 		o := operand{e, k}
-		left := x
-		if left, o, err = c.align(left, o); err != nil {
+		if _, o, err = c.align(x, o); err != nil {
 			return code{}, err
 		}
 		numbers := x.t.Kind != event.Decimal && x.t.Numeric() && (o.t.Kind == event.Long || o.t.Kind == event.Double)
@@ -99,6 +98,9 @@ func (c *compiler) inLiteral(n *ast.BinaryNode, x operand, list *ast.ArrayNode) 
 			set[i] = m.Str
 		}
 		out.b = member(x.s, set)
+		if x.slot > 0 && len(set) <= smallSet {
+			out.b = memberColumn(x.slot-1, x.t.Kind, set)
+		}
 	case valueClass:
 		out.b = map1(x.v, func(v event.Value) bool {
 			for _, m := range members {
@@ -146,6 +148,19 @@ func member[T int64 | string](a fn[T], set []T) fn[bool] {
 		all[m] = struct{}{}
 	}
 	return map1(a, func(x T) bool { _, found := all[x]; return found })
+}
+
+// memberColumn is member of a small set for a column of strings or bytes, in one closure.
+func memberColumn(slot int, kind event.Kind, set []string) fn[bool] {
+	return func(row []event.Value) (bool, bool) {
+		v := &row[slot]
+		for _, m := range set {
+			if m == v.Str {
+				return true, v.Kind == kind
+			}
+		}
+		return false, v.Kind == kind
+	}
 }
 
 // memberDouble tells whether a is among members, doubles or longs.

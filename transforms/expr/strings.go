@@ -22,6 +22,9 @@ func concat(l, r code) code {
 	return fold(x, l, r)
 }
 
+// maxPattern bounds a pattern in bytes: repetitions multiply what it compiles to.
+const maxPattern = 1 << 10
+
 // matches compiles x matches "pattern"; the pattern is RE2's and compiled here, once.
 func (c *compiler) matches(n *ast.BinaryNode) (code, error) {
 	l, err := c.expr(n.Left)
@@ -37,6 +40,9 @@ func (c *compiler) matches(n *ast.BinaryNode) (code, error) {
 	}
 	if !r.konst || r.t.Kind != event.String {
 		return code{}, c.fail(n.Right, "the pattern of matches is a string literal", `write x matches "^[a-z]+$"`)
+	}
+	if len(r.val.Str) > maxPattern {
+		return code{}, c.fail(n.Right, fmt.Sprintf("the pattern is %d bytes long", len(r.val.Str)), fmt.Sprintf("at most %d are", maxPattern))
 	}
 	re, err := regexp.Compile(r.val.Str)
 	if err != nil {
