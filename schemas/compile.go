@@ -37,7 +37,9 @@ func Compile(writer, reader *Schema, columns []string) (*Decoder, error) {
 		}
 	}
 	var b builder
-	if err := c.resolve(&b, writer.root, reader.root, root); err != nil {
+	if len(columns) == 0 {
+		c.skipper.skip(&b, writer.root, "")
+	} else if err := c.resolve(&b, writer.root, reader.root, root); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrResolve, err)
 	}
 	d.ops = b.ops
