@@ -9,7 +9,6 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -70,7 +69,7 @@ func (c *Client) post(ctx context.Context, req Request, spine *os.File) (*http.R
 	if info.IsDir() {
 		return nil, mistake("malformed", "", "spine %s is a folder", req.Spine)
 	}
-	q := query{req: req, spine: filepath.Base(req.Spine), out: filepath.Base(req.Out)}
+	q := query{req: req, spine: req.Spine, out: req.Out}
 	url := strings.TrimRight(c.URL, "/") + Path + "?" + q.encode()
 	hr, err := http.NewRequestWithContext(ctx, http.MethodPost, url, spine)
 	if err != nil {
