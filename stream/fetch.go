@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"time"
 
 	"github.com/segmentio/kafka-go"
@@ -144,8 +145,8 @@ func (r *fetchRequest) encode() []byte {
 	str(r.clientID)
 	i32(-1) // no replica
 	i32(int32(r.maxWait.Milliseconds()))
-	i32(1) // answer as soon as there is a byte
-	i32(r.maxBytes)
+	i32(1)             // answer as soon as there is a byte
+	i32(math.MaxInt32) // the partition's own bound, below, is what counts
 	b = append(b, byte(r.isolation))
 	if r.version >= 7 { // no fetch session
 		i32(0)

@@ -53,12 +53,14 @@ func (r *Runner) runKafka(ctx context.Context, src *pipeline.Source, st *sourceS
 				count = max(count, p+1)
 			}
 			if n < count {
-				return s.shrunk(n, count)
+				if err := s.shrunk(ctx, n, count, r.cfg.AcceptLoss); err != nil {
+					return err
+				}
 			}
 			count, s.bytes = 0, s.fetchBytes(n)
 		}
-		if n < count {
-			return s.shrunk(n, count)
+		if n < count { // what is being read cannot be given up before a restart
+			return s.shrunk(ctx, n, count, false)
 		}
 		for p := count; p < n; p++ {
 			k := s.newPartition(p, count > 0 || len(stored) > 0)
@@ -114,12 +116,29 @@ func (s *kafkaSource) missing() string {
 	return fmt.Sprintf("topic %s does not exist yet", s.src.Kafka.Topic)
 }
 
-func (s *kafkaSource) shrunk(n, before int32) error {
-	next, _ := s.r.store.partition(s.src, n).Next()
-	return &LossError{
-		Source: s.src.Name, Topic: s.src.Kafka.Topic, Partition: n, From: 0, To: next,
-		Why: fmt.Sprintf("the topic has %d partitions and had %d: it was re-created", n, before),
+// shrunk is the loss of the partitions [n, before), which a topic had and has no more: an error, or,
+// if loss is accepted, partitions that are marked and hold nobody back.
+func (s *kafkaSource) shrunk(ctx context.Context, n, before int32, accept bool) error {
+	why := fmt.Sprintf("the topic has %d partitions and had %d: it was re-created", n, before)
+	for p := n; p < before; p++ {
+		h := s.r.store.partition(s.src, p)
+		next, _ := h.Next()
+		if seen, ok := h.Seen(); ok {
+			next = max(next, seen.Offset+1)
+		}
+		if !accept {
+			return &LossError{Source: s.src.Name, Topic: s.src.Kafka.Topic, Partition: p, From: 0, To: next, Why: why}
+		}
+		s.st.log.Warn("going on without a lost partition", "partition", p, "why", why)
+		if err := h.Lost(next, next+1); err != nil {
+			return fmt.Errorf("mark lost records: %w", err)
+		}
+		if err := h.End(ctx, next, true); err != nil {
+			return err
+		}
+		h.Leave()
 	}
+	return nil
 }
 
 // commitLoop shows the durable restart offsets to the group's lag monitors. They are never read back,

@@ -1,10 +1,12 @@
 package stream
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"slices"
 	"sync"
 	"time"
 
@@ -142,7 +144,6 @@ func (k *kafkaPartition) stream(ctx context.Context) error {
 		if err := k.process(ctx, &a); err != nil {
 			return err
 		}
-		k.dz.release()
 		free <- a.res.buf
 	}
 }
@@ -221,6 +222,7 @@ func (k *kafkaPartition) fetchOnce(ctx context.Context, offset int64, ask int, b
 
 // process hands over one answer.
 func (k *kafkaPartition) process(ctx context.Context, a *answer) error {
+	slices.SortFunc(a.res.aborted, func(x, y aborted) int { return cmp.Compare(x.first, y.first) })
 	txn := abortedSet{list: a.res.aborted}
 	before := k.next
 	var b batch
