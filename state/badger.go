@@ -160,6 +160,9 @@ func openStore(dir string, id identity, size settings, g *guard, log *slog.Logge
 	b.entries, b.bytes = batchLimits(size.memtable)
 	inner := filepath.Join(dir, "badger")
 	opt := badgerOptions(inner, size, logger{log: log, stuck: b.setStuck})
+	if err := dropUnborn(inner); err != nil {
+		return nil, err
+	}
 	if err := verifyTables(inner, opt); err != nil {
 		return nil, err
 	}

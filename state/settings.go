@@ -23,16 +23,17 @@ type settings struct {
 	indexCache int64
 }
 
-// settingsFor divides memory: a sixteenth for each of up to three memory tables (with the slack of
-// its arena and the pages of its log, about 2.3 times its size), an eighth for indexes and filters,
-// a quarter for blocks; the rest is for builders of tables and for garbage not yet collected.
+// settingsFor divides memory: a tenth is the size of a memory table, of which there are up to three
+// (with the slack of its arena and the pages of its log each takes 2.3 times its size), an eighth is
+// for indexes and filters, an eighth for blocks. Larger memory tables save more work of compaction
+// than a larger block cache saves reads: hot heads are kept in memory by their owner.
 func settingsFor(memory int64) settings {
 	if memory <= 0 {
 		memory = memoryDefault
 	}
 	return settings{
-		memtable:   min(max(memory/16, memtableMin), memtableMax),
-		blockCache: max(memory/4, 1<<20),
+		memtable:   min(max(memory/10, memtableMin), memtableMax),
+		blockCache: max(memory/8, 1<<20),
 		indexCache: max(memory/8, 1<<20),
 	}
 }

@@ -53,6 +53,17 @@ type badgerSnapshot struct {
 
 var keyBuffers = sync.Pool{New: func() any { return new([]byte) }}
 
+// get is the transaction's Get. A database that failed to make a new memory table is left without
+// any, and panics: that is an error here.
+func (v *view) get(key []byte) (item *badger.Item, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("the database is broken: %v", p)
+		}
+	}()
+	return v.txn.Get(key)
+}
+
 // Get implements Snapshot.
 func (s *badgerSnapshot) Get(key, dst []byte) ([]byte, error) {
 	if s.closed.Load() {
@@ -64,7 +75,7 @@ func (s *badgerSnapshot) Get(key, dst []byte) ([]byte, error) {
 	buf := keyBuffers.Get().(*[]byte)
 	defer keyBuffers.Put(buf)
 	*buf = append(append((*buf)[:0], spaceData), key...)
-	item, err := s.v.txn.Get(*buf)
+	item, err := s.v.get(*buf)
 	switch {
 	case errors.Is(err, badger.ErrKeyNotFound):
 		return nil, ErrNotFound
@@ -95,6 +106,12 @@ func (s *badgerSnapshot) Scan(from, to []byte) iter.Seq2[Entry, error] {
 			return
 		}
 		defer s.b.release(v)
+		if s.b.Err() != nil { // an iterator that panics while it is made stays open
+			if _, err := v.get(idKey); err != nil {
+				yield(Entry{}, fmt.Errorf("scan: %w", err))
+				return
+			}
+		}
 		opt := badger.DefaultIteratorOptions
 		opt.PrefetchValues = false          // values lie beside their keys; fetching ahead only copies them
 		opt.Prefix = sharedPrefix(from, to) // tables without it are left out

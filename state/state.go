@@ -15,7 +15,8 @@ var ErrNotFound = errors.New("key not found")
 // Commit is called by one goroutine at a time (the committer); Snapshot by any. A *BatchError or a
 // *DiskFullError of Commit says that nothing was written: the store is as before, and the caller may
 // go on. After any other error the store is failed: what was committed is unknown until it is opened
-// again, and every later Commit returns the same error (fail-stop). Reading goes on.
+// again, and every later Commit returns the same error (fail-stop). Reading goes on as far as the
+// disk allows.
 type Store interface {
 	// Snapshot returns a read view of all commits that have returned, without waiting for one that
 	// has not. Close it.

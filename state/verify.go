@@ -15,6 +15,25 @@ import (
 	"github.com/dgraph-io/ristretto/v2/z"
 )
 
+// dropUnborn removes logs of no length: Badger creates a log and then gives it its length, and a
+// process killed in between leaves a file that holds nothing and that Badger refuses to open.
+func dropUnborn(dir string) error {
+	for _, pattern := range []string{"*.mem", "*.vlog"} {
+		files, err := filepath.Glob(filepath.Join(dir, pattern))
+		if err != nil {
+			return err
+		}
+		for _, path := range files {
+			if fi, err := os.Stat(path); err == nil && fi.Size() == 0 {
+				if err := os.Remove(path); err != nil {
+					return fmt.Errorf("remove empty log: %w", err)
+				}
+			}
+		}
+	}
+	return nil
+}
+
 // verifyTables checks every block of every table that the manifest names, before Badger sees them:
 // Badger opens tables in goroutines of its own, where damage is a panic that nobody can recover, and
 // its own checks at open keep each table decompressed in its cache. Here a damaged table is an error
