@@ -70,10 +70,12 @@ views:
       first_last5: {first: s, last: 5}
 `
 
-func testPlan(t testing.TB, src string) *pipeline.Plan {
+func testPlan(t testing.TB, src string) *pipeline.Plan { return testPlanSchema(t, src, testSchema) }
+
+func testPlanSchema(t testing.TB, src, schema string) *pipeline.Plan {
 	t.Helper()
 	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "e.avsc"), []byte(testSchema), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "e.avsc"), []byte(schema), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	plan, diags := pipeline.Compile(filepath.Join(dir, "p.yaml"), []byte(src), pipeline.Options{})

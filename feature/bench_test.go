@@ -1,0 +1,154 @@
+package feature
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/penstock-ml/penstock/event"
+	"github.com/penstock-ml/penstock/pipeline"
+	"github.com/penstock-ml/penstock/state"
+)
+
+const benchSchema = `{"type":"record","name":"t","fields":[
+ {"name":"user_id","type":"string"},{"name":"merchant_id","type":"string"},{"name":"amount","type":"double"},
+ {"name":"country","type":"string"},{"name":"card_present","type":"boolean"},
+ {"name":"ts","type":{"type":"long","logicalType":"timestamp-millis"}}]}`
+
+const benchPipeline = `pipeline: bench
+state: {memory: 1GiB, flush: 5s}
+sources:
+  tx:
+    kafka: {brokers: ["b:9092"], topic: tx}
+    schema: {file: e.avsc}
+    time: ts
+entities:
+  user: {user_id: string}
+views:
+  user:
+    source: tx
+    entity: user
+    each:
+      - {of: amount, do: [count, sum, avg, min, max], over: [1h, 24h]}
+    features:
+      last_country: {last: country}
+      n: {count: "*"}
+`
+
+// benchUsers draws n users: Zipf, or uniform over a million.
+func benchUsers(n int, zipf bool) []event.Value {
+	rng := rand.New(rand.NewPCG(42, 42))
+	z := rand.NewZipf(rng, 1.1, 1, 1_000_000-1)
+	out := make([]event.Value, n)
+	for i := range out {
+		u := z.Uint64()
+		if !zipf {
+			u = rng.Uint64N(1_000_000)
+		}
+		out[i] = event.StringOf(fmt.Sprintf("u%07d", u))
+	}
+	return out
+}
+
+// BenchmarkIngest counts decoded events in Badger until all is durable; PENSTOCK_BENCH_EVENTS says how many.
+func BenchmarkIngest(b *testing.B) {
+	n, _ := strconv.Atoi(os.Getenv("PENSTOCK_BENCH_EVENTS"))
+	if n == 0 {
+		n = 500_000
+	}
+	for _, kind := range []string{"zipf", "uniform"} {
+		b.Run(kind, func(b *testing.B) {
+			users := benchUsers(n, kind == "zipf")
+			for b.Loop() {
+				benchIngest(b, users)
+			}
+		})
+	}
+}
+
+func benchIngest(b *testing.B, users []event.Value) {
+	plan := testPlanSchema(b, benchPipeline, benchSchema)
+	st, err := state.OpenBadger(b.TempDir(), state.BadgerOptions{Memory: plan.State.Memory / 4})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer st.Close()
+	values, bytes := 0, 0
+	s, err := Open(st, plan, Options{Observe: Observer{Commit: func(_ time.Duration, v, n int) { values += v; bytes += n }}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	cpu := cpuTime()
+	start := time.Now()
+	const parts = 4
+	var wg sync.WaitGroup
+	for p := range parts {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			benchPartition(b, s, plan, int32(p), users[p*len(users)/parts:(p+1)*len(users)/parts], len(users))
+		}()
+	}
+	wg.Wait()
+	fed := time.Since(start)
+	if err := s.Flush(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+	took := time.Since(start)
+	used := cpuTime() - cpu
+	b.ReportMetric(float64(len(users))/took.Seconds(), "events/s")
+	b.ReportMetric(float64(len(users))/used.Seconds(), "events/cpu-s")
+	b.ReportMetric(float64(values), "values")
+	b.ReportMetric(float64(bytes)/1e6, "MB-written")
+	b.ReportMetric(fed.Seconds(), "s-fed")
+	if err := s.Close(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+}
+
+func benchPartition(b *testing.B, s *Store, plan *pipeline.Plan, num int32, users []event.Value, total int) {
+	p := s.Partition(plan.Sources[0], num)
+	rng := rand.New(rand.NewPCG(uint64(num), 7))
+	countries := []event.Value{event.StringOf("US"), event.StringOf("DE"), event.StringOf("FR"), event.StringOf("JP")}
+	rec := Record{Slots: make([]event.Value, len(plan.Sources[0].Columns))}
+	base := event.Time(1_700_000_000_000_000)
+	for i, u := range users {
+		t := base.Add(event.Duration(int64(i) * int64(2*event.Hour) / int64(len(users)) / 1000 * 1000))
+		if i%10 == 0 {
+			t = t.Add(-event.Duration(rng.Int64N(int64(30 * event.Second))))
+		}
+		for j, c := range plan.Sources[0].Columns {
+			switch c.Name {
+			case "user_id":
+				rec.Slots[j] = u
+			case "amount":
+				rec.Slots[j] = event.DoubleOf(float64(rng.IntN(100_000)) / 100)
+			case "country":
+				rec.Slots[j] = countries[i&3]
+			case "ts":
+				rec.Slots[j] = event.TimestampOf(t)
+			}
+		}
+		rec.Offset, rec.Timestamp, rec.Arrival = int64(i), t, t
+		p.Add(&rec)
+		if i%1000 == 999 || i == len(users)-1 {
+			if err := p.End(b.Context(), int64(i)+1, false); err != nil {
+				b.Error(err)
+				return
+			}
+		}
+	}
+}
+
+func cpuTime() time.Duration {
+	var ru syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &ru); err != nil {
+		return 0
+	}
+	return time.Duration(ru.Utime.Nano() + ru.Stime.Nano())
+}

@@ -1,0 +1,284 @@
+package feature
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sort"
+
+	"github.com/penstock-ml/penstock/event"
+	"github.com/penstock-ml/penstock/pipeline"
+	"github.com/penstock-ml/penstock/state"
+)
+
+// Inspection is what a state holds, counted by walking through all of it.
+type Inspection struct {
+	Pipeline   string               `json:"pipeline"`
+	Format     int                  `json:"format"`
+	Views      []ViewInspection     `json:"views"`
+	Partitions []PartitionInspector `json:"partitions"`
+	Dead       map[string]int64     `json:"dead_letters"` // by reason
+}
+
+// ViewInspection is what is kept of a view.
+type ViewInspection struct {
+	Name      string `json:"name"`
+	Version   string `json:"version"`
+	Entities  int64  `json:"entities"`
+	HeadRows  int64  `json:"head_rows"`
+	HeadBytes int64  `json:"head_bytes"`
+	Leaves    int64  `json:"leaves"`
+	LeafRows  int64  `json:"leaf_rows"`
+	Nodes     int64  `json:"nodes"`
+	Bytes     int64  `json:"bytes"` // of heads and blocks
+	Depth     int    `json:"depth"` // levels of the deepest archive, its leaves and root counted
+	Orphans   int64  `json:"orphans"`
+	Largest   int64  `json:"largest_entity_rows"`
+}
+
+// PartitionInspector is the stored record of a partition.
+type PartitionInspector struct {
+	Source    string             `json:"source"`
+	Partition int32              `json:"partition"`
+	Next      int64              `json:"next"`
+	Seen      int64              `json:"seen"` // beyond the newest record that a head may rest on
+	Watermark string             `json:"watermark,omitempty"`
+	Read      int64              `json:"read"`
+	Views     map[string][]int64 `json:"views"` // applied, filtered, duplicate, late, dead
+}
+
+// Inspect walks through st. It needs no plan.
+func Inspect(st state.Store) (*Inspection, error) {
+	snap := st.Snapshot()
+	defer snap.Close()
+	b, err := snap.Get([]byte(keyPlan), nil)
+	if errors.Is(err, state.ErrNotFound) {
+		return nil, errors.New("the state is empty: no pipeline has run on it")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the stored plan: %w", err)
+	}
+	var plan storedPlan
+	if err := json.Unmarshal(b, &plan); err != nil {
+		return nil, fmt.Errorf("read the stored plan: %w", err)
+	}
+	x := &Inspection{Pipeline: plan.Pipeline, Format: plan.Format, Dead: map[string]int64{}}
+	byID := map[uint16]int{}
+	for name, v := range plan.Views {
+		x.Views = append(x.Views, ViewInspection{Name: name, Version: v.Version})
+	}
+	sort.Slice(x.Views, func(i, j int) bool { return x.Views[i].Name < x.Views[j].Name })
+	for i := range x.Views {
+		byID[plan.Views[x.Views[i].Name].ID] = i
+	}
+	if err := inspectEntities(snap, x, byID); err != nil {
+		return nil, err
+	}
+	if err := inspectPartitions(snap, x); err != nil {
+		return nil, err
+	}
+	err = scanDead(snap, func(d *DeadLetter) error { x.Dead[d.Reason]++; return nil })
+	return x, err
+}
+
+// inspectEntities walks over heads and blocks: the blocks of an entity follow its head.
+func inspectEntities(snap state.Snapshot, x *Inspection, byID map[uint16]int) error {
+	var prefix string
+	var named map[uint64]bool
+	var v *ViewInspection
+	for e, err := range snap.Scan(nil, []byte(metaPrefix)) {
+		if err != nil {
+			return err
+		}
+		if len(prefix) == 0 || len(e.Key) != len(prefix)+9 || string(e.Key[:len(prefix)]) != prefix {
+			if e.Key[len(e.Key)-1] != kindHead || len(e.Key) < 5 {
+				return fmt.Errorf("key %x is neither a head nor a block of the head before it", e.Key)
+			}
+			i, ok := byID[viewOf(string(e.Key))]
+			if !ok {
+				return fmt.Errorf("key %x is of a view that the plan does not know", e.Key)
+			}
+			v = &x.Views[i]
+			prefix = string(e.Key[:len(e.Key)-1])
+			var err error
+			if named, err = inspectHead(snap, v, prefix, e.Value); err != nil {
+				return fmt.Errorf("key %x: %w", e.Key, err)
+			}
+			continue
+		}
+		v.Bytes += int64(len(e.Value))
+		id := uint64(0)
+		for _, c := range e.Key[len(prefix)+1:] {
+			id = id<<8 | uint64(c)
+		}
+		if !named[id] {
+			v.Orphans++
+		}
+	}
+	return nil
+}
+
+// inspectHead counts a head and its tree, checks the tree's summaries, and returns the ids of its blocks.
+func inspectHead(snap state.Snapshot, v *ViewInspection, prefix string, value []byte) (map[uint64]bool, error) {
+	s, err := decodeHead(value)
+	if err != nil {
+		return nil, err
+	}
+	v.Entities++
+	v.HeadBytes += int64(len(value))
+	v.Bytes += int64(len(value))
+	h := &head{}
+	if err := h.load(s); err != nil {
+		return nil, err
+	}
+	v.HeadRows += int64(h.n)
+	named := map[uint64]bool{}
+	total := int64(h.n)
+	if s.root != nil {
+		n, err := inspectNode(snap, v, prefix, s.root, named)
+		if err != nil {
+			return nil, err
+		}
+		total += n
+		v.Depth = max(v.Depth, s.root.level+2)
+	}
+	v.Largest = max(v.Largest, total)
+	return named, nil
+}
+
+// inspectNode counts what is below n and checks that each entry tells the truth about its block.
+func inspectNode(snap state.Snapshot, v *ViewInspection, prefix string, n *node, named map[uint64]bool) (rows int64, err error) {
+	for i := range n.entries {
+		e := &n.entries[i]
+		named[e.id] = true
+		b, err := snap.Get(blockKey(nil, prefix, e.id), nil)
+		if err != nil {
+			return 0, fmt.Errorf("block %d: %w", e.id, err)
+		}
+		below := int64(0)
+		least, most := event.MaxTime, event.MinTime
+		if n.level > 0 {
+			child, err := decodeNode(b)
+			if err != nil {
+				return 0, fmt.Errorf("block %d: %w", e.id, err)
+			}
+			v.Nodes++
+			for j := range child.entries {
+				least, most = min(least, child.entries[j].minT), max(most, child.entries[j].maxT)
+			}
+			if below, err = inspectNode(snap, v, prefix, child, named); err != nil {
+				return 0, err
+			}
+		} else {
+			if b, err = leafOf(b); err != nil {
+				return 0, fmt.Errorf("block %d: %w", e.id, err)
+			}
+			list, err := splitRows(nil, b)
+			if err != nil {
+				return 0, fmt.Errorf("block %d: %w", e.id, err)
+			}
+			for _, r := range list {
+				least, most = min(least, r.t), max(most, r.t)
+			}
+			v.Leaves++
+			below = int64(len(list))
+			v.LeafRows += below
+		}
+		if below != e.rows || least != e.minT || most != e.maxT {
+			return 0, fmt.Errorf("block %d holds %d rows from %s to %s, its entry says %d from %s to %s", e.id, below, least, most, e.rows, e.minT, e.maxT)
+		}
+		rows += below
+	}
+	return rows, nil
+}
+
+func inspectPartitions(snap state.Snapshot, x *Inspection) error {
+	place := map[string]int{}
+	for e, err := range snap.Scan([]byte(keyParts), prefixEnd([]byte(keyParts))) {
+		if err != nil {
+			return err
+		}
+		var rec partitionRecord
+		if err := json.Unmarshal(e.Value, &rec); err != nil {
+			return fmt.Errorf("key %x: %w", e.Key, err)
+		}
+		source, num := splitPartitionKey(string(e.Key[len(keyParts):]))
+		p := PartitionInspector{Source: source, Partition: num, Next: rec.Next, Read: rec.Read, Views: rec.Views}
+		if rec.Watermark != event.MinTime {
+			p.Watermark = rec.Watermark.String()
+		}
+		place[string(e.Key[len(keyParts):])] = len(x.Partitions)
+		x.Partitions = append(x.Partitions, p)
+	}
+	for e, err := range snap.Scan([]byte(keySeen), prefixEnd([]byte(keySeen))) {
+		if err != nil {
+			return err
+		}
+		var seen Seen
+		if err := json.Unmarshal(e.Value, &seen); err != nil {
+			return fmt.Errorf("key %x: %w", e.Key, err)
+		}
+		if i, ok := place[string(e.Key[len(keySeen):])]; ok {
+			x.Partitions[i].Seen = seen.Offset + 1
+		}
+	}
+	return nil
+}
+
+// splitPartitionKey reads source \x00 partition.
+func splitPartitionKey(s string) (source string, num int32) {
+	n := len(s) - 5
+	if n < 0 {
+		return s, 0
+	}
+	return s[:n], int32(uint32(s[n+1])<<24 | uint32(s[n+2])<<16 | uint32(s[n+3])<<8 | uint32(s[n+4]))
+}
+
+// EntityRows lists the rows kept of one entity of a view, in tie order, for people.
+func EntityRows(st state.Store, plan *pipeline.Plan, view string, keys []event.Value) ([]event.Row, error) {
+	old, _, fresh, err := diff(st, plan)
+	if err != nil || fresh {
+		return nil, err
+	}
+	v := plan.View(view)
+	rec, ok := old.Views[view]
+	if v == nil || !ok {
+		return nil, fmt.Errorf("view %q does not exist", view)
+	}
+	snap := st.Snapshot()
+	defer snap.Close()
+	prefix := appendEntity(appendPrefix(nil, rec.ID), keys)
+	sealPrefix(prefix)
+	var out []event.Row
+	c := newCodec(v)
+	for e, err := range snap.Scan(prefix, prefixEnd(prefix)) {
+		if err != nil {
+			return nil, err
+		}
+		rows, err := entityBlock(e, len(prefix))
+		if err != nil {
+			return nil, err
+		}
+		for len(rows) > 0 {
+			row := event.Row{Values: make([]event.Value, len(v.Inputs))}
+			if rows, err = c.next(rows, &row); err != nil {
+				return nil, err
+			}
+			for i := range row.Values {
+				row.Values[i] = row.Values[i].Clone()
+			}
+			out = append(out, row)
+		}
+	}
+	sort.Slice(out, func(i, j int) bool { return out[i].Before(&out[j]) })
+	return out, nil
+}
+
+// entityBlock returns the rows of a head or leaf; a node has none.
+func entityBlock(e state.Entry, prefix int) ([]byte, error) {
+	if len(e.Key) == prefix+1 {
+		h, err := decodeHead(e.Value)
+		return h.rows, err
+	}
+	return leafOf(e.Value)
+}
