@@ -30,6 +30,7 @@ import (
 //	           sign bit flipped; others: length and bytes
 //	row      = order value (event.AppendValue), source, partition (signed), offset (signed),
 //	           index (signed), value (as an extreme; lists and maps: length and bytes)
+
 var errCorrupt = errors.New("corrupt partial")
 
 // maxScale bounds the scale of a decimal in an `order:` column: to compare two scales costs memory.
