@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"strings"
@@ -196,6 +197,11 @@ func (c *cluster) explain(err error) string {
 		return who + " answers: " + kerr.Title()
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
 		return who + " does not answer"
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET):
+		if c.k.SASL != nil {
+			return who + " closes the connection: it may not accept the SASL credentials, or expect TLS otherwise than it is set"
+		}
+		return who + " closes the connection: it may expect TLS or SASL"
 	case errors.As(err, &op):
 		return who + " cannot be reached: " + op.Err.Error()
 	}

@@ -299,9 +299,9 @@ func TestKafkaBrokerAway(t *testing.T) {
 	r := start(t, Config{Plan: testPlan(kafkaSourceOf(t, addrs))}, rec)
 	eventually(t, "10 records", func() bool { return rec.total() == 10 })
 	c.Close()
-	eventually(t, "waiting", func() bool { return r.Status()[0].Partitions[0].Waiting != "" })
+	eventually(t, "waiting", func() bool { return waiting(r, 0) != "" })
 	eventually(t, "refused", func() bool {
-		return r.Status()[0].Partitions[0].Waiting == fmt.Sprintf("broker 127.0.0.1:%d refuses", port)
+		return waiting(r, 0) == fmt.Sprintf("broker 127.0.0.1:%d refuses", port)
 	})
 	c2, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.DataDir(dir), kfake.Ports(port))
 	if err != nil {
