@@ -61,3 +61,21 @@ func TestCheck(t *testing.T) {
 		})
 	}
 }
+
+// checkFiles returns the contents of the golden files, as seeds.
+func checkFiles(t testing.TB) []string {
+	t.Helper()
+	paths, err := filepath.Glob("testdata/check/*.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []string
+	for _, p := range paths {
+		b, err := os.ReadFile(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, string(b))
+	}
+	return all
+}

@@ -106,16 +106,20 @@ var secretText = regexp.MustCompile(`(?i)((?:pas+w|secret|token|credential)\w*["
 // plainRef is a bare reference to an environment variable, which is no secret.
 var plainRef = regexp.MustCompile(`^["']?\$\{[A-Za-z0-9_]+\}["']?[\s,}\]]*$|^\{\s*file\s*:`)
 
-// source is the text of a line as diagnostics show it.
+// maxShown is how many bytes a line may have to be shown in a diagnostic.
+const maxShown = 4000
+
+// source is the text of a line as diagnostics show it, without secrets.
 func (c *compiler) source(line int) string {
-	if line < 1 || line > len(c.lines) {
+	if line < 1 || line > c.lines.count() || len(c.lines.line(line)) > maxShown {
 		return ""
 	}
-	text := c.lines[line-1]
+	text := c.lines.line(line)
 	for _, s := range c.secrets {
 		if s.line == line {
-			head := text[:len(text)-len(skipRunes(text, s.column-1))]
-			text = head + strings.Repeat("*", utf8.RuneCountInString(text)-utf8.RuneCountInString(head))
+			rest := c.lines.from(s.span)
+			text = text[:len(text)-len(rest)] + strings.Repeat("*", utf8.RuneCountInString(rest))
+			break
 		} else if s.line < line && line <= s.line+s.extra {
 			return ""
 		}

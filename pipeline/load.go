@@ -47,11 +47,11 @@ func Compile(path string, src []byte, opt Options) (*Plan, diag.List) {
 	text := strings.TrimPrefix(string(src), "\ufeff")
 	text = strings.ReplaceAll(text, "\r\n", "\n")
 	if line, ok := badText(text); ok {
-		c.lines = strings.Split(strings.ToValidUTF8(text, "\ufffd"), "\n")
+		c.lines = newLines(strings.ToValidUTF8(text, "\ufffd"))
 		c.failAt(span{line, 1, 1}, "", "this line is not UTF-8 text")
 		return nil, c.finish()
 	}
-	c.lines = strings.Split(text, "\n")
+	c.lines = newLines(text)
 	root, found := parseYAML(text, c.lines)
 	for _, m := range found {
 		c.failAt(m.span, m.hint, "%s", m.message)
@@ -69,7 +69,7 @@ func Compile(path string, src []byte, opt Options) (*Plan, diag.List) {
 // compiler is one run of Compile.
 type compiler struct {
 	file, dir string
-	lines     []string
+	lines     *lines
 	opt       Options
 	diags     diag.List
 	secrets   []secretSpan
@@ -118,12 +118,29 @@ func (c *compiler) compile(root *node) {
 	}
 }
 
+// maxDiags is how many diagnostics are shown.
+const maxDiags = 1000
+
 // finish sorts the diagnostics and gives them their lines' text.
 func (c *compiler) finish() diag.List {
-	for i := range c.diags {
-		c.diags[i].Source = c.source(c.diags[i].Line)
+	list := c.diags.Sort()
+	if len(list) > maxDiags {
+		more := len(list) - maxDiags
+		list = append(list[:maxDiags:maxDiags], diag.Diagnostic{
+			File: c.file, Line: list[maxDiags].Line, Column: list[maxDiags].Column, Width: 1,
+			Message: fmt.Sprintf("%d more mistakes are not shown", more),
+		})
 	}
-	return c.diags.Sort()
+	shown := map[int]string{}
+	for i, d := range list {
+		text, ok := shown[d.Line]
+		if !ok {
+			text = c.source(d.Line)
+			shown[d.Line] = text
+		}
+		list[i].Source = text
+	}
+	return list
 }
 
 func (c *compiler) warnUnused() {

@@ -32,7 +32,7 @@ func TestGrammarIsDocumented(t *testing.T) {
 
 func checkExample(t *testing.T, o *object) {
 	t.Helper()
-	lines := strings.Split(o.example, "\n")
+	lines := newLines(o.example)
 	root, found := parseYAML(o.example, lines)
 	if len(found) > 0 {
 		t.Errorf("example of %s: %s", o.name, found[0].message)

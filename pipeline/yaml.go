@@ -16,6 +16,7 @@ import (
 // Bounds on a pipeline file.
 const (
 	maxFile   = 1 << 20 // bytes
+	maxTokens = 100_000 // of YAML; the parser takes a time square in them
 	maxNest   = 24      // brackets within brackets
 	maxIndent = 160     // columns
 )
@@ -89,10 +90,14 @@ func (n *node) keyNode(key string) *node {
 
 // shown is how a scalar is quoted in messages: what came from the environment is not printed.
 func (n *node) shown() string {
+	text := n.text
 	if n.env {
-		return n.raw
+		text = n.raw
 	}
-	return n.text
+	if r := []rune(text[:min(len(text), 400)]); len(r) > 80 {
+		return string(r[:80]) + "…"
+	}
+	return text
 }
 
 // mistake is a syntax mistake with its place.
@@ -102,7 +107,7 @@ type mistake struct {
 }
 
 // parseYAML reads src as one YAML document. A nil node without mistakes is an empty file.
-func parseYAML(src string, lines []string) (root *node, found []mistake) {
+func parseYAML(src string, text *lines) (root *node, found []mistake) {
 	defer func() {
 		// The parser is not ours, and its input anything: a panic in it is a syntax mistake.
 		if r := recover(); r != nil {
@@ -110,14 +115,14 @@ func parseYAML(src string, lines []string) (root *node, found []mistake) {
 		}
 	}()
 	tokens := lexer.Tokenize(src)
-	if found := checkTokens(tokens, lines); len(found) > 0 {
+	if found := checkTokens(tokens, text); len(found) > 0 {
 		return nil, found
 	}
 	file, err := parser.Parse(tokens, 0, parser.AllowDuplicateMapKey())
 	if err != nil {
-		return nil, []mistake{syntaxMistake(err, lines)}
+		return nil, []mistake{syntaxMistake(err, text)}
 	}
-	r := reader{lines: lines}
+	r := reader{lines: text}
 	for i, d := range file.Docs {
 		n := r.read(d.Body)
 		if i > 0 {
@@ -133,11 +138,14 @@ func parseYAML(src string, lines []string) (root *node, found []mistake) {
 
 // checkTokens refuses what nests so deep that the parser would exhaust the stack, and the parts of
 // YAML that a pipeline does not need.
-func checkTokens(tokens token.Tokens, lines []string) []mistake {
+func checkTokens(tokens token.Tokens, text *lines) []mistake {
+	if len(tokens) > maxTokens {
+		return []mistake{{tokenSpan(tokens[maxTokens], text), fmt.Sprintf("the file has more than %d keys, values and brackets", maxTokens), "split it into several pipelines"}}
+	}
 	var found []mistake
 	depth, line := 0, 0
 	for _, t := range tokens {
-		at := tokenSpan(t, lines)
+		at := tokenSpan(t, text)
 		switch t.Type {
 		case token.MappingStartType, token.SequenceStartType:
 			if depth++; depth > maxNest {
@@ -153,7 +161,7 @@ func checkTokens(tokens token.Tokens, lines []string) []mistake {
 			found = append(found, mistake{at, tagMessage, tagHint})
 		case token.InvalidType:
 			if n := len(found); n == 0 || found[n-1].line != at.line || found[n-1].message != tagMessage {
-				found = append(found, invalidToken(t, at, lines))
+				found = append(found, invalidToken(t, at, text))
 			}
 		case token.MergeKeyType:
 			found = append(found, mistake{at, "YAML merge keys are not known here", "write the keys out"})
@@ -178,10 +186,10 @@ const (
 )
 
 // invalidToken says what the lexer found wrong. It places the token at its end: look for its text.
-func invalidToken(t *token.Token, at span, lines []string) mistake {
+func invalidToken(t *token.Token, at span, text *lines) mistake {
 	word := strings.TrimSpace(t.Value)
-	if i := strings.Index(lines[at.line-1], word); i >= 0 && word != "" {
-		at.column = utf8.RuneCountInString(lines[at.line-1][:i]) + 1
+	if i := strings.Index(text.line(at.line), word); i >= 0 && word != "" {
+		at.column = utf8.RuneCountInString(text.line(at.line)[:i]) + 1
 	}
 	if strings.HasPrefix(word, "!") {
 		return mistake{at, tagMessage, tagHint}
@@ -189,12 +197,12 @@ func invalidToken(t *token.Token, at span, lines []string) mistake {
 	return clearer(mistake{at, "not YAML: " + t.Error, ""})
 }
 
-func syntaxMistake(err error, lines []string) mistake {
+func syntaxMistake(err error, text *lines) mistake {
 	var e yaml.Error
 	if !errors.As(err, &e) || e.GetToken() == nil {
 		return mistake{span{1, 1, 1}, "this is not YAML", ""}
 	}
-	return clearer(mistake{span: tokenSpan(e.GetToken(), lines), message: "not YAML: " + e.GetMessage()})
+	return clearer(mistake{span: tokenSpan(e.GetToken(), text), message: "not YAML: " + e.GetMessage()})
 }
 
 // clearer rewrites what the parser says about the most usual mistakes.
@@ -202,6 +210,8 @@ func clearer(m mistake) mistake {
 	switch {
 	case strings.Contains(m.message, `character '	'`):
 		m.message, m.hint = "not YAML: a tab in the indentation", "indent with spaces"
+	case strings.Contains(m.message, "must be specified"):
+		m.hint = "close the bracket; within brackets, quote texts that hold one of [ ] { } , or a quote"
 	case strings.Contains(m.message, "mapping value is not allowed"):
 		m.hint = "quote texts that contain a colon and a space; check the indentation"
 	}
@@ -209,18 +219,16 @@ func clearer(m mistake) mistake {
 }
 
 // tokenSpan is the place of t, moved inside the file if the parser says otherwise.
-func tokenSpan(t *token.Token, lines []string) span {
+func tokenSpan(t *token.Token, text *lines) span {
 	s := span{t.Position.Line, t.Position.Column, 1}
-	s.line = min(max(s.line, 1), max(len(lines), 1))
-	if len(lines) > 0 {
-		s.column = min(max(s.column, 1), utf8.RuneCountInString(lines[s.line-1])+1)
-	}
+	s.line = min(max(s.line, 1), text.count())
+	s.column = min(max(s.column, 1), text.length(s.line)+1)
 	return s
 }
 
 // reader turns the parser's tree into ours.
 type reader struct {
-	lines []string
+	lines *lines
 	found []mistake
 }
 
@@ -284,10 +292,7 @@ func (r *reader) scalar(n ast.Node) *node {
 	out.extra = strings.Count(strings.TrimSpace(t.Origin), "\n")
 	quoted := t.Type == token.DoubleQuoteType || t.Type == token.SingleQuoteType
 	out.plain = !quoted
-	if out.line > len(r.lines) {
-		return out
-	}
-	rest := skipRunes(r.lines[out.line-1], out.column-1)
+	rest := r.lines.from(out.span)
 	if quoted && rest != "" {
 		if strings.HasPrefix(rest[1:], t.Value+rest[:1]) {
 			out.body = out.column + 1
@@ -296,7 +301,7 @@ func (r *reader) scalar(n ast.Node) *node {
 	} else if strings.HasPrefix(rest, t.Value) {
 		out.body, out.width = out.column, utf8.RuneCountInString(t.Value)
 	} else {
-		out.width = utf8.RuneCountInString(strings.TrimRight(rest, " "))
+		out.width = r.lines.length(out.line) + 1 - out.column
 	}
 	out.width = max(out.width, 1)
 	return out
@@ -322,14 +327,4 @@ func quotedWidth(s string) int {
 		}
 	}
 	return n
-}
-
-func skipRunes(s string, n int) string {
-	for i := range s {
-		if n == 0 {
-			return s[i:]
-		}
-		n--
-	}
-	return ""
 }
