@@ -15,7 +15,6 @@ var ErrResolve = errors.New("the schemas do not resolve")
 // concurrent use except for the Scratch it is given.
 type Decoder struct {
 	ops     []op
-	width   width
 	columns int
 	copies  [][2]int32 // columns that were asked for twice: to, from
 }
@@ -26,7 +25,7 @@ type Decoder struct {
 func Compile(writer, reader *Schema, columns []string) (*Decoder, error) {
 	c := &compiler{skipper: skipper{widths: widths{}, records: map[*node]*program{}}}
 	root := &want{slot: -1}
-	d := &Decoder{columns: len(columns), width: c.skipper.widths.of(writer.root)}
+	d := &Decoder{columns: len(columns)}
 	for i, path := range columns {
 		from, err := root.add(reader, path, int32(i))
 		if err != nil {
@@ -248,11 +247,15 @@ func (c *compiler) writerUnion(b *builder, wr, r *node, w *want) error {
 	return nil
 }
 
-// record compiles the fields in the writer's order; those that nothing wants are passed over, and
-// those that only the reader has get its defaults.
+// record compiles the fields in the writer's order. The names of the outermost records must be the
+// same, apart from namespaces and aliases; of those below they are not compared. Fields that nothing
+// wants are passed over, and those that only the reader has get its defaults.
 func (c *compiler) record(b *builder, wr, r *node, w *want) error {
 	if w.slot >= 0 {
 		return w.errorf("%s, but the reader's type is a column", wr)
+	}
+	if c.depth == 0 && !sameName(wr, r) {
+		return w.errorf("%s, but the reader's type is %s; if it was renamed, the reader needs an alias", wr, r)
 	}
 	if c.depth++; c.depth > maxPathFields+1 {
 		return w.errorf("nested too deep")

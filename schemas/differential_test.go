@@ -113,25 +113,29 @@ func (s *source) mutate(n *node) *node {
 
 // added is a new field with a default.
 func (s *source) added() field {
-	for _, d := range [][2]string{
-		{`"string"`, `"né"`}, {`"long"`, `-7`}, {`["null","double"]`, `null`}, {`["double","null"]`, `1.5`},
-		{`{"type":"array","items":"long"}`, `[1,2]`}, {`{"type":"map","values":"boolean"}`, `{"a":true}`},
-		{`"bytes"`, `"\u00ff\u0001"`}, {`{"type":"long","logicalType":"timestamp-millis"}`, `1000`}, {`"float"`, `0.1`},
+	d := [][2]string{
+		{`"string"`, `"né"`},
+		{`"long"`, `-7`},
+		{`["null","double"]`, `null`},
+		{`["double","null"]`, `1.5`},
+		{`{"type":"array","items":"long"}`, `[1,2]`},
+		{`{"type":"map","values":"boolean"}`, `{"a":true}`},
+		{`"bytes"`, `"\u00ff\u0001"`},
+		{`{"type":"long","logicalType":"timestamp-millis"}`, `1000`},
+		{`"float"`, `0.1`},
 		{`{"type":"bytes","logicalType":"decimal","precision":5,"scale":2}`, `"\u0004\u00d2"`},
 		{`{"type":"record","name":"D` + s.name("") + `","fields":[{"name":"x","type":"int"},{"name":"y","type":"string","default":"z"}]}`, `{"x":3}`},
-	}[s.IntN(11):] {
-		p := parser{names: map[string]*node{}}
-		n, err := p.parse([]byte(d[0]))
-		if err != nil {
-			panic(err)
-		}
-		v, err := readJSON([]byte(d[1]))
-		if err != nil {
-			panic(err)
-		}
-		return field{name: s.name("added"), node: n, def: &v}
+	}[s.IntN(11)]
+	p := parser{names: map[string]*node{}}
+	n, err := p.parse([]byte(d[0]))
+	if err != nil {
+		panic(err)
 	}
-	panic("unreachable")
+	v, err := readJSON([]byte(d[1]))
+	if err != nil {
+		panic(err)
+	}
+	return field{name: s.name("added"), node: n, def: &v}
 }
 
 // checkAgainstResolve decodes by a mutated reader's schema, and compares with twmb/avro's resolution.

@@ -84,8 +84,11 @@ func TestResolve(t *testing.T) {
 		{"to a union", `"int"`, `["null","double"]`, num(3), event.DoubleOf(3), ""},
 		{"to a union of numbers", `"int"`, `["null","long","double"]`, num(3), event.DoubleOf(3), ""},
 		{"negative length", `"string"`, `"string"`, num(-1), event.Value{}, "a negative length"},
-		{"list", `{"type":"array","items":"int"}`, `{"type":"array","items":["null","double"]}`, num(2, 1, 2, -1, 1, 3, 0),
-			event.Value{Kind: event.List, Str: string(event.AppendList(nil, event.DoubleOf(1), event.DoubleOf(2), event.DoubleOf(3)))}, ""},
+		{
+			"list", `{"type":"array","items":"int"}`, `{"type":"array","items":["null","double"]}`, num(2, 1, 2, -1, 1, 3, 0),
+			event.Value{Kind: event.List, Str: string(event.AppendList(nil, event.DoubleOf(1), event.DoubleOf(2), event.DoubleOf(3)))},
+			"",
+		},
 		{"list whose block lies", `{"type":"array","items":"int"}`, `{"type":"array","items":"int"}`, num(-1, 2, 3, 0), event.Value{}, "a block of items"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -112,7 +115,7 @@ func TestResolveRecords(t *testing.T) {
 		{"name":"gone","type":{"type":"map","values":{"type":"array","items":"string"}}},
 		{"name":"from","type":["null",`+point+`]},
 		{"name":"km","type":"int"}]}`)
-	reader := parse(t, `{"type":"record","name":"new.Trip","fields":[
+	reader := parse(t, `{"type":"record","name":"new.Trip","aliases":["Ride"],"fields":[
 		{"name":"distance","aliases":["km"],"type":"double"},
 		{"name":"tip","type":["null","long"],"default":null},
 		{"name":"to","type":{"type":"record","name":"Q","fields":[{"name":"lat","type":"double"},{"name":"zone","type":"string","default":"z"}]},"default":{"lat":7}},
@@ -137,7 +140,11 @@ func TestResolveRecords(t *testing.T) {
 	if !row[0].IsNull() || !row[1].IsNull() || row[2] != want[2] {
 		t.Errorf("null record: %v", row)
 	}
-	strict := parse(t, `{"type":"record","name":"R","fields":[{"name":"lost","type":"int"},{"name":"km","type":"int"}]}`)
+	other := parse(t, `{"type":"record","name":"Refund","fields":[{"name":"km","type":"int"}]}`)
+	if _, err := Compile(writer, other, []string{"km"}); !errors.Is(err, ErrResolve) || !strings.Contains(err.Error(), "record old.Ride, but the reader's type is record Refund") {
+		t.Errorf("a record of another name: %v", err)
+	}
+	strict := parse(t, `{"type":"record","name":"other.Ride","fields":[{"name":"lost","type":"int"},{"name":"km","type":"int"}]}`)
 	if _, err := Compile(writer, strict, []string{"lost"}); !errors.Is(err, ErrResolve) || !strings.Contains(err.Error(), `field "lost": the writer's record old.Ride lacks it`) {
 		t.Errorf("a field without default: %v", err)
 	}

@@ -68,6 +68,7 @@ func uvarint(b []byte, p int) (uint64, int) {
 	return uvarintLong(b, p)
 }
 
+//go:noinline
 func uvarintLong(b []byte, p int) (uint64, int) {
 	var u uint64
 	for i := 0; i < maxVarintBytes; i++ {
@@ -106,6 +107,22 @@ func long(b []byte, p int) (int64, int, error) {
 	return unzigzag(u), q, nil
 }
 
+// ascii tells whether all bytes are below 128, eight at a time.
+func ascii(b []byte) bool {
+	const high = 0x8080808080808080
+	for len(b) >= 8 {
+		if binary.LittleEndian.Uint64(b)&high != 0 {
+			return false
+		}
+		b = b[8:]
+	}
+	var or byte
+	for _, c := range b {
+		or |= c
+	}
+	return or < 0x80
+}
+
 // span reads a length and returns where its bytes begin and end.
 func span(b []byte, p int) (start, end int, err error) {
 	u, q := uvarint(b, p)
@@ -130,14 +147,15 @@ func readInt(b []byte, p int) (int64, int, error) {
 	return unzigzag(u), q, nil
 }
 
-// run executes ops from position p of b and returns the position behind what was read.
+// run executes ops from position p of b and returns the position behind what was read. It is long
+// because it is the inner loop: what stands in it costs no call.
 func run(ops []op, b []byte, p int, row []event.Value, s *Scratch) (int, error) {
 	var err error
 	for i := 0; i < len(ops); i++ {
 		o := &ops[i]
 		switch o.code {
 		case opLong:
-			u, q := uvarint(b, p)
+			u, q := uvarintLong(b, p)
 			if q < 0 {
 				return p, o.fail(varintError(q))
 			}
@@ -150,15 +168,22 @@ func run(ops []op, b []byte, p int, row []event.Value, s *Scratch) (int, error) 
 				return p, o.fail(err)
 			}
 		case opString:
-			start, end, err := span(b, p)
-			if err != nil {
-				return p, o.fail(err)
+			var u uint64
+			q := p + 1
+			if p < len(b) && b[p] < 0x80 {
+				u = uint64(b[p])
+			} else if u, q = uvarintLong(b, p); q < 0 {
+				return p, o.fail(varintError(q))
 			}
-			if !utf8.Valid(b[start:end]) {
+			if u&1 != 0 || u>>1 > uint64(len(b)-q) {
+				return p, o.fail(errLength)
+			}
+			p = q + int(u>>1)
+			text := b[q:p]
+			if !ascii(text) && !utf8.Valid(text) {
 				return p, o.fail(errUTF8)
 			}
-			row[o.slot] = event.Value{Kind: event.String, Str: event.Alias(b[start:end])}
-			p = end
+			row[o.slot] = event.Value{Kind: event.String, Str: event.Alias(text)}
 		case opDouble:
 			if len(b)-p < 8 {
 				return p, o.fail(errTruncated)
