@@ -198,3 +198,18 @@ func TestDoubleKeyKeepsOrder(t *testing.T) {
 		}
 	}
 }
+
+// A quotient just above a tie between two doubles, by a bit far below, is rounded up.
+func TestQuotientJustAboveTie(t *testing.T) {
+	tie := new(big.Int).Lsh(big.NewInt(1<<53|1), 17) // a tie: 54 bits, the lowest set
+	above := new(big.Int).Add(tie, big.NewInt(1))
+	low, high := math.Ldexp(1<<53, 17), math.Ldexp(1<<53+2, 17)
+	for _, c := range []struct {
+		num  *big.Int
+		want float64
+	}{{tie, low}, {above, high}} {
+		if got := quotient(new(big.Int).Set(c.num), big.NewInt(1)); got != c.want {
+			t.Errorf("%v rounds to %v, want %v", c.num, got, c.want)
+		}
+	}
+}

@@ -315,3 +315,16 @@ func TestHotPathDoesNotAllocate(t *testing.T) {
 		}
 	}
 }
+
+// -0 reads as +0 before it is kept, so a row that was stored as +0 gives the same partial.
+func TestNegativeZeroIsZero(t *testing.T) {
+	l := &Layout{Groups: []Group{{Type: double, Filter: -1, Parts: PartSum | PartMin | PartMax | PartFirst | PartLast}}}
+	encode := func(f float64) string {
+		p := NewPartial(l, nil)
+		p.Add(&event.Row{Values: doubles(f)})
+		return string(p.Append(nil))
+	}
+	if got, want := encode(math.Copysign(0, -1)), encode(0); got != want {
+		t.Errorf("-0 is kept as %x, +0 as %x", got, want)
+	}
+}
