@@ -19,6 +19,7 @@ type Options struct {
 	Log        *slog.Logger        // nil: discards
 	Dead       map[string]DeadSink // by source name; a source without one keeps dead letters in the store
 	AcceptLoss bool                // go on over lost records and answer incomplete
+	Offline    bool                // nothing will be ingested: what a crash left unread does not hold readers up
 	Observe    Observer
 }
 

@@ -343,6 +343,13 @@ func (s *Store) StoredDead(f func(d *DeadLetter) error) error {
 	return scanDead(snap, f)
 }
 
+// ReadDead calls f with the dead letters that a state keeps; it needs no plan.
+func ReadDead(st state.Store, f func(d *DeadLetter) error) error {
+	snap := st.Snapshot()
+	defer snap.Close()
+	return scanDead(snap, f)
+}
+
 // scanDead puts pieces together; the pieces of one dead letter are neighbours.
 func scanDead(snap state.Snapshot, f func(d *DeadLetter) error) error {
 	var whole []byte

@@ -7,17 +7,16 @@ import (
 	"sort"
 
 	"github.com/penstock-ml/penstock/event"
-	"github.com/penstock-ml/penstock/pipeline"
 	"github.com/penstock-ml/penstock/state"
 )
 
 // Inspection is what a state holds, counted by walking through all of it.
 type Inspection struct {
-	Pipeline   string               `json:"pipeline"`
-	Format     int                  `json:"format"`
-	Views      []ViewInspection     `json:"views"`
-	Partitions []PartitionInspector `json:"partitions"`
-	Dead       map[string]int64     `json:"dead_letters"` // by reason
+	Pipeline   string                `json:"pipeline"`
+	Format     int                   `json:"format"`
+	Views      []ViewInspection      `json:"views"`
+	Partitions []PartitionInspection `json:"partitions"`
+	Dead       map[string]int64      `json:"dead_letters"` // by reason
 }
 
 // ViewInspection is what is kept of a view.
@@ -36,8 +35,8 @@ type ViewInspection struct {
 	Largest   int64  `json:"largest_entity_rows"`
 }
 
-// PartitionInspector is the stored record of a partition.
-type PartitionInspector struct {
+// PartitionInspection is the stored record of a partition.
+type PartitionInspection struct {
 	Source    string             `json:"source"`
 	Partition int32              `json:"partition"`
 	Next      int64              `json:"next"`
@@ -203,7 +202,7 @@ func inspectPartitions(snap state.Snapshot, x *Inspection) error {
 			return fmt.Errorf("key %x: %w", e.Key, err)
 		}
 		source, num := splitPartitionKey(string(e.Key[len(keyParts):]))
-		p := PartitionInspector{Source: source, Partition: num, Next: rec.Next, Read: rec.Read, Views: rec.Views}
+		p := PartitionInspection{Source: source, Partition: num, Next: rec.Next, Read: rec.Read, Views: rec.Views}
 		if rec.Watermark != event.MinTime {
 			p.Watermark = rec.Watermark.String()
 		}
@@ -232,53 +231,4 @@ func splitPartitionKey(s string) (source string, num int32) {
 		return s, 0
 	}
 	return s[:n], int32(uint32(s[n+1])<<24 | uint32(s[n+2])<<16 | uint32(s[n+3])<<8 | uint32(s[n+4]))
-}
-
-// EntityRows lists the rows kept of one entity of a view, in tie order, for people.
-func EntityRows(st state.Store, plan *pipeline.Plan, view string, keys []event.Value) ([]event.Row, error) {
-	old, _, fresh, err := diff(st, plan)
-	if err != nil || fresh {
-		return nil, err
-	}
-	v := plan.View(view)
-	rec, ok := old.Views[view]
-	if v == nil || !ok {
-		return nil, fmt.Errorf("view %q does not exist", view)
-	}
-	snap := st.Snapshot()
-	defer snap.Close()
-	prefix := appendEntity(appendPrefix(nil, rec.ID), keys)
-	sealPrefix(prefix)
-	var out []event.Row
-	c := newCodec(v)
-	for e, err := range snap.Scan(prefix, prefixEnd(prefix)) {
-		if err != nil {
-			return nil, err
-		}
-		rows, err := entityBlock(e, len(prefix))
-		if err != nil {
-			return nil, err
-		}
-		for len(rows) > 0 {
-			row := event.Row{Values: make([]event.Value, len(v.Inputs))}
-			if rows, err = c.next(rows, &row); err != nil {
-				return nil, err
-			}
-			for i := range row.Values {
-				row.Values[i] = row.Values[i].Clone()
-			}
-			out = append(out, row)
-		}
-	}
-	sort.Slice(out, func(i, j int) bool { return out[i].Before(&out[j]) })
-	return out, nil
-}
-
-// entityBlock returns the rows of a head or leaf; a node has none.
-func entityBlock(e state.Entry, prefix int) ([]byte, error) {
-	if len(e.Key) == prefix+1 {
-		h, err := decodeHead(e.Value)
-		return h.rows, err
-	}
-	return leafOf(e.Value)
 }

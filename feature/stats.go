@@ -23,6 +23,9 @@ func (s *Store) Ready() error {
 	if err := s.Err(); err != nil {
 		return err
 	}
+	if s.opt.Offline {
+		return nil
+	}
 	for _, src := range s.sources {
 		for _, p := range src.all() {
 			if at := p.reached(); at < p.behind {

@@ -110,8 +110,8 @@ type storedView struct {
 	Storage string `json:"storage"`
 }
 
-// formatVersion is the version of all that this package writes.
-const formatVersion = 1
+// FormatVersion is the version of all that this package writes.
+const FormatVersion = 1
 
 // Diff tells how plan differs from the plan that wrote st; fresh is true for an empty state.
 func Diff(st state.Store, plan *pipeline.Plan) (changes []Change, fresh bool, err error) {
@@ -132,8 +132,8 @@ func diff(st state.Store, plan *pipeline.Plan) (old storedPlan, changes []Change
 	if err := json.Unmarshal(b, &old); err != nil {
 		return old, nil, false, fmt.Errorf("read the stored plan: %w", err)
 	}
-	if old.Format != formatVersion {
-		return old, nil, false, fmt.Errorf("the state has format %d, this version reads format %d", old.Format, formatVersion)
+	if old.Format != FormatVersion {
+		return old, nil, false, fmt.Errorf("the state has format %d, this version reads format %d", old.Format, FormatVersion)
 	}
 	for _, v := range plan.Views {
 		o, ok := old.Views[v.Name]
@@ -217,7 +217,7 @@ func (s *Store) bind(old storedPlan) {
 }
 
 func (s *Store) storePlan() error {
-	rec := storedPlan{Format: formatVersion, Pipeline: s.plan.Name, Views: map[string]storedView{}}
+	rec := storedPlan{Format: FormatVersion, Pipeline: s.plan.Name, Views: map[string]storedView{}}
 	for _, v := range s.views {
 		rec.Views[v.plan.Name] = storedView{ID: v.id, Version: v.plan.Version, Storage: v.plan.Storage}
 	}

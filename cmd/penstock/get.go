@@ -1,0 +1,210 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/penstock-ml/penstock/event"
+	"github.com/penstock-ml/penstock/feature"
+	"github.com/penstock-ml/penstock/pipeline"
+	"github.com/penstock-ml/penstock/serve"
+)
+
+type getCmd struct {
+	File     string   `arg:"" help:"Pipeline file."`
+	Keys     []string `arg:"" name:"key=value" help:"The entity: each key column with its value."`
+	State    string   `placeholder:"DIR" xor:"where" required:"" help:"State directory; a server that has it open is asked instead."`
+	Server   string   `placeholder:"URL" xor:"where" required:"" help:"A running server."`
+	Set      string   `help:"Feature set."`
+	View     string   `help:"View."`
+	Features []string `placeholder:"NAME,…" help:"Features: of the set or view, or dotted."`
+	Request  []string `placeholder:"NAME=VALUE" help:"Request columns of the set."`
+	AsOf     string   `default:"latest" help:"An RFC 3339 instant, now, or latest."`
+	JSON     bool     `name:"json" help:"Print the server's JSON."`
+}
+
+// Help shows an example.
+func (getCmd) Help() string {
+	return "Example:\n  penstock get pipeline.yaml --state data --view user_spend user_id=u1"
+}
+
+// Run asks /v1/features, of the server or of one made for this question over the directory.
+func (c getCmd) Run(e *env) error {
+	plan, _ := pipeline.Load(c.File, pipeline.Options{Subject: pinnedSubject(c.State)})
+	body, err := c.body(plan)
+	if err != nil {
+		return err
+	}
+	url := c.Server
+	if url == "" {
+		if url, err = serverOf(c.State); err != nil {
+			return err
+		}
+	}
+	var code int
+	var answer []byte
+	if url != "" {
+		code, answer, err = post(e, strings.TrimRight(url, "/")+"/v1/features", body)
+	} else {
+		code, answer, err = c.offline(e, body)
+	}
+	if err != nil {
+		return err
+	}
+	if code != http.StatusOK {
+		return refusal(answer)
+	}
+	if c.JSON {
+		_, err := e.out.Write(append(bytes.TrimSpace(answer), '\n'))
+		return err
+	}
+	return printAnswer(e.out, answer)
+}
+
+// body makes the request; a value is a number or a boolean where the plan says so, else a string.
+func (c getCmd) body(plan *pipeline.Plan) ([]byte, error) {
+	types := map[string]event.Kind{}
+	if plan != nil {
+		for _, en := range plan.Entities {
+			for _, k := range en.Keys {
+				types[k.Name] = k.Type.Kind
+			}
+		}
+		for _, s := range plan.Sets {
+			for _, r := range s.Request {
+				types[r.Name] = r.Type.Kind
+			}
+		}
+	}
+	entity, err := pairs(c.Keys, types)
+	if err != nil {
+		return nil, err
+	}
+	req := map[string]any{"entities": []any{entity}, "as_of": c.AsOf}
+	if c.Set != "" {
+		req["set"] = c.Set
+	}
+	if c.View != "" {
+		req["view"] = c.View
+	}
+	if len(c.Features) > 0 {
+		req["features"] = c.Features
+	}
+	if len(c.Request) > 0 {
+		row, err := pairs(c.Request, types)
+		if err != nil {
+			return nil, err
+		}
+		req["request"] = []any{row}
+	}
+	return json.Marshal(req)
+}
+
+func pairs(list []string, types map[string]event.Kind) (map[string]any, error) {
+	out := map[string]any{}
+	for _, p := range list {
+		name, text, ok := strings.Cut(p, "=")
+		if !ok {
+			return nil, misuse{fmt.Errorf("%q is not name=value", p)}
+		}
+		switch types[name] {
+		case event.Long, event.Double:
+			if _, err := strconv.ParseFloat(text, 64); err != nil {
+				return nil, misuse{fmt.Errorf("%s: %q is not a number", name, text)}
+			}
+			out[name] = json.Number(text)
+		case event.Bool:
+			out[name] = text == "true"
+		default:
+			out[name] = text
+		}
+	}
+	return out, nil
+}
+
+func (c getCmd) offline(e *env, body []byte) (int, []byte, error) {
+	plan, st, err := openState(e, c.File, c.State)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer func() { _ = st.Close() }()
+	store, err := feature.Open(st, plan, feature.Options{Log: e.log, Offline: true})
+	if err != nil {
+		return 0, nil, planHint(err, c.File, c.State)
+	}
+	// What a crash left to be re-read is not here; the answer is as of the last checkpoint.
+	cut, err := store.Cut(e.ctx)
+	if err != nil {
+		return 0, nil, errors.Join(err, store.Close(e.ctx))
+	}
+	cut.Close()
+	h := serve.New(serve.Config{Store: store, Plan: plan, Log: e.log, Version: version}).Handler()
+	rec := httptest.NewRecorder()
+	h.ServeHTTP(rec, httptest.NewRequest(http.MethodPost, "/v1/features", bytes.NewReader(body)))
+	return rec.Code, rec.Body.Bytes(), store.Close(e.ctx)
+}
+
+func post(e *env, url string, body []byte) (int, []byte, error) {
+	req, err := http.NewRequestWithContext(e.ctx, http.MethodPost, url, bytes.NewReader(body))
+	if err != nil {
+		return 0, nil, misuse{err}
+	}
+	req.Header.Set("Content-Type", "application/json")
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, nil, hinted{fmt.Errorf("ask the server: %w", err), "is `penstock run` running, and does it listen there?"}
+	}
+	defer func() { _ = res.Body.Close() }()
+	b, err := io.ReadAll(res.Body)
+	return res.StatusCode, b, err
+}
+
+// refusal turns an error answer into an error.
+func refusal(answer []byte) error {
+	var x struct {
+		Error struct{ Message, Hint, At string }
+	}
+	if err := json.Unmarshal(answer, &x); err != nil || x.Error.Message == "" {
+		return fmt.Errorf("the server refused: %.200s", answer)
+	}
+	err := errors.New(x.Error.Message)
+	if x.Error.At != "" {
+		err = fmt.Errorf("%s: %s", x.Error.At, x.Error.Message)
+	}
+	return hinted{err, x.Error.Hint}
+}
+
+func printAnswer(w io.Writer, answer []byte) error {
+	var x struct {
+		Features []string
+		Rows     []struct {
+			Values    []json.RawMessage
+			Status    []string
+			EventTime []*string `json:"event_time"`
+		}
+		AsOf string `json:"as_of"`
+	}
+	if err := json.Unmarshal(answer, &x); err != nil {
+		return fmt.Errorf("read the answer: %w", err)
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	_, _ = fmt.Fprintf(t, "as of\t%s\n", x.AsOf)
+	for _, row := range x.Rows {
+		for i, name := range x.Features {
+			at := ""
+			if row.EventTime[i] != nil {
+				at = *row.EventTime[i]
+			}
+			_, _ = fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", name, row.Values[i], row.Status[i], at)
+		}
+	}
+	return t.Flush()
+}

@@ -1,0 +1,133 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+
+	"github.com/penstock-ml/penstock/feature"
+	"github.com/penstock-ml/penstock/pipeline"
+	"github.com/penstock-ml/penstock/schemas"
+	"github.com/penstock-ml/penstock/state"
+)
+
+// loadPlan compiles a pipeline file, printing every mistake.
+func loadPlan(e *env, file string, subject func(pipeline.RegistryRef) (*schemas.Schema, error)) (*pipeline.Plan, error) {
+	if _, err := os.Stat(file); errors.Is(err, os.ErrNotExist) {
+		return nil, misuse{fmt.Errorf("pipeline file %s does not exist", file)}
+	}
+	plan, list := pipeline.Load(file, pipeline.Options{Subject: subject})
+	if len(list) > 0 {
+		if err := list.Write(e.errs); err != nil {
+			return nil, err
+		}
+	}
+	if plan == nil {
+		return nil, errPrinted
+	}
+	return plan, nil
+}
+
+// openState opens a directory that no server has open, with the plan of a file; schemas of registry
+// subjects are the pinned ones, so that no network is needed.
+func openState(e *env, file, dir string) (*pipeline.Plan, *state.Badger, error) {
+	if _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) {
+		return nil, nil, misuse{fmt.Errorf("state directory %s does not exist", dir)}
+	}
+	plan, err := loadPlan(e, file, pinnedSubject(dir))
+	if err != nil {
+		return nil, nil, err
+	}
+	st, err := openBadger(e, plan, dir)
+	return plan, st, err
+}
+
+// openBadger opens the state with its share of the plan's memory.
+func openBadger(e *env, plan *pipeline.Plan, dir string) (*state.Badger, error) {
+	return state.OpenBadger(dir, state.BadgerOptions{Memory: plan.State.Memory / 4, DiskFree: plan.State.DiskFree, Log: e.log})
+}
+
+// planHint tells what to do about a state of another plan.
+func planHint(err error, file, dir string) error {
+	var p *feature.PlanError
+	if errors.As(err, &p) {
+		return hinted{fmt.Errorf("open state %s: %w", dir, err),
+			fmt.Sprintf("see `penstock plan %s --state %s`; run the changed file on a new directory, or the old file on this one", file, dir)}
+	}
+	return err
+}
+
+// server.json in a state directory says where the server that has it open listens.
+type serverFile struct {
+	URL string `json:"url"`
+	PID int    `json:"pid"`
+}
+
+func serverPath(dir string) string { return filepath.Join(dir, "server.json") }
+
+// serverOf returns the address of the server that has dir open; empty if none has.
+func serverOf(dir string) (string, error) {
+	if _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) {
+		return "", misuse{fmt.Errorf("state directory %s does not exist", dir)}
+	}
+	held, pid, err := state.Locked(dir)
+	if err != nil || !held {
+		return "", err
+	}
+	b, err := os.ReadFile(serverPath(dir))
+	var f serverFile
+	if err != nil || json.Unmarshal(b, &f) != nil {
+		return "", &state.LockedError{Dir: dir, PID: pid}
+	}
+	if _, err := url.Parse(f.URL); err != nil || f.URL == "" {
+		return "", &state.LockedError{Dir: dir, PID: pid}
+	}
+	return f.URL, nil
+}
+
+// writeFile replaces a small file whole.
+func writeFile(path string, b []byte) error {
+	tmp := path + ".tmp"
+	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(tmp, path)
+}
+
+// The reader schema of a registry subject is pinned in the state directory when a pipeline first runs
+// on it: a newer version in the registry does not change a running plan.
+func pinPath(dir, subject string) string {
+	return filepath.Join(dir, "schemas", url.PathEscape(subject)+".avsc")
+}
+
+func pinnedSubject(dir string) func(pipeline.RegistryRef) (*schemas.Schema, error) {
+	return func(ref pipeline.RegistryRef) (*schemas.Schema, error) {
+		b, err := os.ReadFile(pinPath(dir, ref.Subject))
+		if errors.Is(err, os.ErrNotExist) {
+			return nil, fmt.Errorf("no schema is pinned in %s: nothing has run on it yet", dir)
+		}
+		if err != nil {
+			return nil, err
+		}
+		return schemas.Parse(b)
+	}
+}
+
+func pin(dir, subject string, s *schemas.Schema) error {
+	path := pinPath(dir, subject)
+	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
+		return fmt.Errorf("pin schema of %s: %w", subject, err)
+	}
+	if err := writeFile(path, []byte(s.String())); err != nil {
+		return fmt.Errorf("pin schema of %s: %w", subject, err)
+	}
+	return nil
+}
