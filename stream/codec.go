@@ -28,6 +28,9 @@ var errTooLarge = errors.New("batch decompresses to more than the limit")
 // keepBuffer is how much of a buffer a decompressor keeps between batches.
 const keepBuffer = 4 << 20
 
+// leastWindow is the window that a zstd frame may ask for at least, whatever the limit.
+const leastWindow = 8 << 20
+
 // decompressor decompresses batches into a buffer that it reuses. Not for concurrent use.
 type decompressor struct {
 	limit int           // bytes of one batch, decompressed
@@ -60,6 +63,10 @@ func (d *decompressor) release() {
 		d.buf = nil
 	}
 	if d.held {
+		if d.zs != nil { // it may hold a large window
+			d.zs.Close()
+			d.zs = nil
+		}
 		<-d.gate
 		d.held = false
 	}
@@ -130,7 +137,7 @@ func (d *decompressor) drain(name string, r io.Reader) ([]byte, error) {
 func (d *decompressor) zstd(src []byte) ([]byte, error) {
 	if d.zs == nil {
 		zs, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
-			zstd.WithDecoderMaxMemory(uint64(d.limit)), zstd.WithDecoderMaxWindow(uint64(max(d.limit, 1<<20))))
+			zstd.WithDecoderMaxMemory(uint64(max(d.limit, leastWindow))), zstd.WithDecoderMaxWindow(uint64(max(d.limit, leastWindow))))
 		if err != nil {
 			return nil, fmt.Errorf("zstd: %w", err)
 		}
@@ -141,6 +148,9 @@ func (d *decompressor) zstd(src []byte) ([]byte, error) {
 		return nil, fmt.Errorf("zstd: %w", err)
 	}
 	if !head.HasFCS { // as Java's streams write it
+		if head.WindowSize > keepBuffer {
+			d.large()
+		}
 		if err := d.zs.Reset(&d.src); err != nil {
 			return nil, fmt.Errorf("zstd: %w", err)
 		}
