@@ -27,6 +27,7 @@ var errUnpacked = errors.New("a block that unpacks to too many bytes")
 // codec unpacks blocks of one compression into a buffer that it reuses.
 type codec struct {
 	name  string
+	most  int64 // bytes that a block may unpack to
 	out   bytes.Buffer
 	plain []byte // of snappy
 	flate io.ReadCloser
@@ -34,7 +35,7 @@ type codec struct {
 }
 
 func newCodec(name string) (codec, error) {
-	c := codec{name: name}
+	c := codec{name: name, most: maxBlockBytes}
 	switch name {
 	case "", "null", "deflate", "snappy", "bzip2":
 		return c, nil
@@ -78,7 +79,7 @@ func (c *codec) unpack(b []byte) ([]byte, error) {
 
 // drain reads all of r within the bounds for a block of size packed bytes.
 func (c *codec) drain(r io.Reader, packed int) ([]byte, error) {
-	limit := min(maxBlockBytes, max(freeUnpack, maxRatio*int64(packed)))
+	limit := min(c.most, max(freeUnpack, maxRatio*int64(packed)))
 	c.out.Reset()
 	n, err := io.Copy(&c.out, io.LimitReader(r, limit+1))
 	if err != nil {
@@ -101,7 +102,7 @@ func (c *codec) snappy(b []byte) ([]byte, error) {
 		return nil, err
 	}
 	// Three bytes copy 64 at most.
-	if n > maxBlockBytes || n > 64+32*len(body) {
+	if int64(n) > c.most || n > 64+32*len(body) {
 		return nil, errUnpacked
 	}
 	if c.plain, err = snappy.Decode(c.plain[:cap(c.plain)], body); err != nil {

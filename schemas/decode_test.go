@@ -1,6 +1,7 @@
 package schemas
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/linkedin/goavro/v2"
@@ -94,16 +95,31 @@ func TestDecodeTransaction(t *testing.T) {
 }
 
 func TestDecodeAllocatesNothing(t *testing.T) {
-	s := parse(t, transactions)
-	d := compile(t, s, s, paths(s)...)
-	b, row := transaction(t), make([]event.Value, 6)
-	var scratch Scratch
-	if n := testing.AllocsPerRun(1000, func() {
-		if err := d.Decode(b, row, &scratch); err != nil {
-			t.Fatal(err)
+	lists := `{"type":"record","name":"R","fields":[
+		{"name":"aa","type":{"type":"array","items":{"type":"array","items":["null","double"]}}},
+		{"name":"m","type":{"type":"map","values":"string"}},
+		{"name":"d","type":["null",{"type":"bytes","logicalType":"decimal","precision":20,"scale":2}]},
+		{"name":"u","type":{"type":"fixed","name":"U","size":16,"logicalType":"uuid"}},
+		{"name":"e","type":{"type":"enum","name":"E","symbols":["A","B"]}},
+		{"name":"n","type":["null","int","double"]},
+		{"name":"gone","type":{"type":"array","items":{"type":"record","name":"Q","fields":[{"name":"q","type":["null","string","Q"]}]}}}]}`
+	listed := num(1, 2, 0, 0, 0, 0) + num(1) + str("k") + str("v") + num(0) + num(1) + str("\x01\x02\x03\x04\x05\x06\x07\x08\x09") +
+		strings.Repeat("u", 16) + num(1) + num(1, 7) + num(2, 1) + str("x") + num(2, 0, 0)
+	for _, c := range []struct {
+		text, data string
+	}{{transactions, string(transaction(t))}, {lists, listed}} {
+		s := parse(t, c.text)
+		cols := paths(s)
+		d := compile(t, s, s, cols...)
+		b, row := []byte(c.data), make([]event.Value, len(cols))
+		var scratch Scratch
+		if n := testing.AllocsPerRun(1000, func() {
+			if err := d.Decode(b, row, &scratch); err != nil {
+				t.Fatal(err)
+			}
+		}); n != 0 {
+			t.Errorf("%v allocations per datum of %s", n, s.Name())
 		}
-	}); n != 0 {
-		t.Errorf("%v allocations per datum", n)
 	}
 }
 
