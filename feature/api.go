@@ -162,7 +162,7 @@ type SourceStats struct {
 	Name        string
 	Read        int64 // records read, each position once
 	Partitions  []PartitionStats
-	DeadDropped int64 // pieces of dead letters dropped from the store, over its budget or too old
+	DeadDropped int64 // dead letters dropped from the store: over its budget, or too old
 }
 
 // PartitionStats are the counters of a partition.

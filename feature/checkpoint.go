@@ -313,25 +313,30 @@ func (c *committer) trimDead(src *source) error {
 		return nil
 	}
 	src.deadChecked = now
+	last := ""
 	snap := c.store.snap.acquire()
 	defer c.store.snap.release(snap)
 	for e, err := range snap.Scan(from, prefixEnd(from)) {
 		if err != nil {
 			return fmt.Errorf("trim dead letters: %w", err)
 		}
-		if len(e.Key) < len(from)+8 {
+		if len(e.Key) < len(from)+10 {
 			return fmt.Errorf("trim dead letters: the key %x is damaged", e.Key)
 		}
 		at := event.Time(binary.BigEndian.Uint64(e.Key[len(from):]) ^ 1<<63)
-		if src.deadBytes <= src.plan.Dead.Budget && at.Add(src.plan.Dead.Keep) >= now {
-			break
+		id := string(e.Key[:len(e.Key)-2])
+		if id != last && src.deadBytes <= src.plan.Dead.Budget && at.Add(src.plan.Dead.Keep) >= now {
+			break // never between the pieces of one
+		}
+		if id != last {
+			last = id
+			src.deadDropped.Add(1)
 		}
 		if err := c.reserve(context.Background(), len(e.Key), 1); err != nil {
 			return err
 		}
 		c.cur.batch.Delete(e.Key)
 		src.deadBytes -= int64(len(e.Key) + len(e.Value))
-		src.deadDropped.Add(1)
 	}
 	return nil
 }
