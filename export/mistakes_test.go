@@ -40,6 +40,7 @@ func TestMistakes(t *testing.T) {
 	writeParquet(t, f.out("null.parquet"), []null{{ptr("u"), ptr(int64(0))}, {ptr("u"), nil}})
 	writeParquet(t, f.out("nested.parquet"), parquetRows(3))
 	spend := feature.Selection{View: "spend"}
+	both := exporters(f)
 	for _, c := range []struct {
 		name, file, text string
 		sel              feature.Selection
@@ -76,9 +77,8 @@ func TestMistakes(t *testing.T) {
 		{"unknown view", "s.csv", "user_id,event_time\n", feature.Selection{View: "spent"}, "", "o.csv", `view "spent" does not exist`},
 		{"nothing", "s.csv", "user_id,event_time\n", feature.Selection{}, "", "o.csv", "exactly one of set, view"},
 	} {
-		for name, export := range exporters(f) {
+		for name, export := range both {
 			t.Run(c.name+"/"+name, func(t *testing.T) {
-				f.t = t
 				spine := f.out(c.file)
 				if c.file == "s.csv" || c.text != "" {
 					spine = f.write(c.file, c.text)

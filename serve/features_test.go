@@ -16,26 +16,46 @@ func TestFeatures(t *testing.T) {
 	f := newFixture(t, nil)
 	f.some()
 	for _, c := range []struct{ name, body, want string }{
-		{"view", `{"view": "spend", "entities": [{"user_id": "u1"}], "as_of": "2013-01-05T10:00:00Z"}`,
-			`{"features":["sum_1h","n_1h","points_all","last_country","last_ts","last_raw"],"rows":[{"values":[12.6,2,9007199254740994,"a\"\\\n` + "\u2028é" + `","2013-01-05T09:58:11.500000Z","AP8="],"status":["present","present","present","present","present","present"],"event_time":["2013-01-05T09:58:11.500000Z","2013-01-05T09:58:11.500000Z","2013-01-05T09:58:11.500000Z","2013-01-05T09:58:11.500000Z","2013-01-05T09:58:11.500000Z","2013-01-05T09:30:00.000000Z"]}],"as_of":"2013-01-05T10:00:00.000000Z"}`},
-		{"half open to the microsecond", `{"view": "spend", "features": ["n_1h"], "entities": [{"user_id": "u1"}], "as_of": "2013-01-05T10:30:00.000001Z"}`,
-			`{"features":["n_1h"],"rows":[{"values":[1],"status":["present"],"event_time":["2013-01-05T09:58:11.500000Z"]}],"as_of":"2013-01-05T10:30:00.000001Z"}`},
-		{"order and duplicates, unseen, null", `{"view": "spend", "features": ["n_1h", "sum_1h"], "entities": [{"user_id": "u2"}, {"user_id": "nobody"}, {"user_id": "u2"}], "as_of": "2013-01-05T10:00:00Z"}`,
-			`{"features":["n_1h","sum_1h"],"rows":[{"values":[1,null],"status":["present","null"],"event_time":["2013-01-05T09:59:00.000000Z",null]},{"values":[0,null],"status":["not_found","not_found"],"event_time":[null,null]},{"values":[1,null],"status":["present","null"],"event_time":["2013-01-05T09:59:00.000000Z",null]}],"as_of":"2013-01-05T10:00:00.000000Z"}`},
-		{"set with request", `{"as_of": "2013-01-05T11:00:00+01:00", "request": [{"amount": 25.2}, {"amount": "NaN"}, {"amount": 3}], "entities": [{"user_id": "u1"}, {"user_id": "u1"}, {"user_id": "u2"}], "set": "fraud"}`,
-			`{"features":["sum_1h","ratio"],"rows":[{"values":[12.6,2],"status":["present","present"],"event_time":["2013-01-05T09:58:11.500000Z","2013-01-05T09:58:11.500000Z"]},{"values":[12.6,"NaN"],"status":["present","present"],"event_time":["2013-01-05T09:58:11.500000Z","2013-01-05T09:58:11.500000Z"]},{"values":[null,-1],"status":["null","null"],"event_time":[null,null]}],"as_of":"2013-01-05T10:00:00.000000Z"}`},
-		{"dotted", `{"features": ["spend.n_1h"], "entities": [{"user_id": "u1"}], "as_of": "2013-01-05T10:00:00Z"}`,
-			`{"features":["n_1h"],"rows":[{"values":[2],"status":["present"],"event_time":["2013-01-05T09:58:11.500000Z"]}],"as_of":"2013-01-05T10:00:00.000000Z"}`},
-		{"composite key, any order", `{"view": "by_shop", "entities": [{"shop": 8, "user_id": "u1"}], "as_of": "2013-01-05T10:00:00Z"}`,
-			`{"features":["n"],"rows":[{"values":[1],"status":["present"],"event_time":["2013-01-05T09:58:11.500000Z"]}],"as_of":"2013-01-05T10:00:00.000000Z"}`},
-		{"latest", `{"view": "by_shop", "entities": [{"shop": 7, "user_id": "u2"}], "as_of": "latest"}`,
-			`{"features":["n"],"rows":[{"values":[1],"status":["present"],"event_time":["2013-01-05T09:59:00.000000Z"]}],"as_of":"2013-01-05T09:59:00.000001Z"}`},
-		{"now, nulls as not given", `{"view": "spend", "features": ["n_1h"], "set": null, "request": null, "as_of": null, "entities": [{"user_id": "u1"}]}`,
-			`{"features":["n_1h"],"rows":[{"values":[0],"status":["present"],"event_time":[null]}],"as_of":"2013-01-05T12:00:00.000000Z"}`},
-		{"escaped key", `{"view": "spend", "features": ["n_1h"], "entities": [{"user\u005fid": "\u0075\u0031"}], "as_of": "2013-01-05T10:00:00Z"}`,
-			`{"features":["n_1h"],"rows":[{"values":[2],"status":["present"],"event_time":["2013-01-05T09:58:11.500000Z"]}],"as_of":"2013-01-05T10:00:00.000000Z"}`},
-		{"no entities", `{"view": "spend", "features": ["n_1h"], "entities": [], "as_of": "now"}`,
-			`{"features":["n_1h"],"rows":[],"as_of":"2013-01-05T12:00:00.000000Z"}`},
+		{
+			"view", `{"view": "spend", "entities": [{"user_id": "u1"}], "as_of": "2013-01-05T10:00:00Z"}`,
+			`{"features":["sum_1h","n_1h","points_all","last_country","last_ts","last_raw"],"rows":[{"values":[12.6,2,9007199254740994,"a\"\\\n` + "\u2028é" + `","2013-01-05T09:58:11.500000Z","AP8="],"status":["present","present","present","present","present","present"],"event_time":["2013-01-05T09:58:11.500000Z","2013-01-05T09:58:11.500000Z","2013-01-05T09:58:11.500000Z","2013-01-05T09:58:11.500000Z","2013-01-05T09:58:11.500000Z","2013-01-05T09:30:00.000000Z"]}],"as_of":"2013-01-05T10:00:00.000000Z"}`,
+		},
+		{
+			"half open to the microsecond", `{"view": "spend", "features": ["n_1h"], "entities": [{"user_id": "u1"}], "as_of": "2013-01-05T10:30:00.000001Z"}`,
+			`{"features":["n_1h"],"rows":[{"values":[1],"status":["present"],"event_time":["2013-01-05T09:58:11.500000Z"]}],"as_of":"2013-01-05T10:30:00.000001Z"}`,
+		},
+		{
+			"order and duplicates, unseen, null", `{"view": "spend", "features": ["n_1h", "sum_1h"], "entities": [{"user_id": "u2"}, {"user_id": "nobody"}, {"user_id": "u2"}], "as_of": "2013-01-05T10:00:00Z"}`,
+			`{"features":["n_1h","sum_1h"],"rows":[{"values":[1,null],"status":["present","null"],"event_time":["2013-01-05T09:59:00.000000Z",null]},{"values":[0,null],"status":["not_found","not_found"],"event_time":[null,null]},{"values":[1,null],"status":["present","null"],"event_time":["2013-01-05T09:59:00.000000Z",null]}],"as_of":"2013-01-05T10:00:00.000000Z"}`,
+		},
+		{
+			"set with request", `{"as_of": "2013-01-05T11:00:00+01:00", "request": [{"amount": 25.2}, {"amount": "NaN"}, {"amount": 3}], "entities": [{"user_id": "u1"}, {"user_id": "u1"}, {"user_id": "u2"}], "set": "fraud"}`,
+			`{"features":["sum_1h","ratio"],"rows":[{"values":[12.6,2],"status":["present","present"],"event_time":["2013-01-05T09:58:11.500000Z","2013-01-05T09:58:11.500000Z"]},{"values":[12.6,"NaN"],"status":["present","present"],"event_time":["2013-01-05T09:58:11.500000Z","2013-01-05T09:58:11.500000Z"]},{"values":[null,-1],"status":["null","null"],"event_time":[null,null]}],"as_of":"2013-01-05T10:00:00.000000Z"}`,
+		},
+		{
+			"dotted", `{"features": ["spend.n_1h"], "entities": [{"user_id": "u1"}], "as_of": "2013-01-05T10:00:00Z"}`,
+			`{"features":["n_1h"],"rows":[{"values":[2],"status":["present"],"event_time":["2013-01-05T09:58:11.500000Z"]}],"as_of":"2013-01-05T10:00:00.000000Z"}`,
+		},
+		{
+			"composite key, any order", `{"view": "by_shop", "entities": [{"shop": 8, "user_id": "u1"}], "as_of": "2013-01-05T10:00:00Z"}`,
+			`{"features":["n"],"rows":[{"values":[1],"status":["present"],"event_time":["2013-01-05T09:58:11.500000Z"]}],"as_of":"2013-01-05T10:00:00.000000Z"}`,
+		},
+		{
+			"latest", `{"view": "by_shop", "entities": [{"shop": 7, "user_id": "u2"}], "as_of": "latest"}`,
+			`{"features":["n"],"rows":[{"values":[1],"status":["present"],"event_time":["2013-01-05T09:59:00.000000Z"]}],"as_of":"2013-01-05T09:59:00.000001Z"}`,
+		},
+		{
+			"now, nulls as not given", `{"view": "spend", "features": ["n_1h"], "set": null, "request": null, "as_of": null, "entities": [{"user_id": "u1"}]}`,
+			`{"features":["n_1h"],"rows":[{"values":[0],"status":["present"],"event_time":[null]}],"as_of":"2013-01-05T12:00:00.000000Z"}`,
+		},
+		{
+			"escaped key", `{"view": "spend", "features": ["n_1h"], "entities": [{"user\u005fid": "\u0075\u0031"}], "as_of": "2013-01-05T10:00:00Z"}`,
+			`{"features":["n_1h"],"rows":[{"values":[2],"status":["present"],"event_time":["2013-01-05T09:58:11.500000Z"]}],"as_of":"2013-01-05T10:00:00.000000Z"}`,
+		},
+		{
+			"no entities", `{"view": "spend", "features": ["n_1h"], "entities": [], "as_of": "now"}`,
+			`{"features":["n_1h"],"rows":[],"as_of":"2013-01-05T12:00:00.000000Z"}`,
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f.t = t
