@@ -80,6 +80,8 @@ func (s *shape) exampleHint() string {
 	switch {
 	case s.object == featureGrammar:
 		return "for example {sum: amount, window: 1h}"
+	case s.format == windowText:
+		return "a window is a duration or lifetime; last: N beside the aggregate takes the N latest rows"
 	case s.items != nil && s.format == noScalar && s.items.format != noScalar:
 		return "put it between [ and ]"
 	}

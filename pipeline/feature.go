@@ -239,6 +239,9 @@ func (v *viewScope) compileFeature(d *featureDecl) {
 		TTL: durationOr(d.ttl, durationOr(v.n.get("ttl"), 0)),
 	})
 	d.feature = v.view.Features[len(v.view.Features)-1]
+	if v.entity != nil && v.entity.hasKey(d.name) {
+		v.c.warn(d.at, "an export of the view would have two columns of that name; give the feature another", "%s has the name of a key of entity %q", d.in, v.entity.entity.Name)
+	}
 	key := groupKey{input: -1, filter: -1, last: d.window.Kind == window.LastN}
 	if d.where != nil {
 		p := v.condition(d.where, d.in+": where")

@@ -15,7 +15,7 @@ func hostile() map[string]string {
 	for i := range 1400 {
 		indent.WriteString(strings.Repeat(" ", i) + "a:\n")
 	}
-	repeat := func(s string) string { return strings.Repeat(s, (maxFile-64)/len(s)) }
+	repeat := func(s string) string { return strings.Repeat(s, maxFile/4/len(s)) }
 	return map[string]string{
 		"dashes":   repeat("- "),
 		"entries":  repeat("- \n"),

@@ -215,3 +215,57 @@ func TestLoadMissing(t *testing.T) {
 		t.Errorf("plan %v: %s", plan != nil, diags)
 	}
 }
+
+// A field may have a name that is a word or a function of expressions.
+func TestFieldsNamedAsWords(t *testing.T) {
+	for _, name := range []string{"in", "not", "len", "count", "filter", "date", "nil", "true", "let", "if"} {
+		schema, err := schemas.Parse([]byte(strings.Replace(transactionsSchema, `"name": "fee"`, `"name": "`+name+`"`, 1)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		opt := online(t)
+		opt.Subject = func(RegistryRef) (*schemas.Schema, error) { return schema, nil }
+		plan, diags := Compile("p.yaml", []byte(replaced(t, "{last: country}", "{max: "+name+"}")), opt)
+		if plan == nil {
+			t.Errorf("%s:\n%s", name, diags)
+			continue
+		}
+		f := plan.Views[0].Feature("last_country")
+		in := plan.Views[0].Inputs[plan.Views[0].Layout.Groups[f.Group].Input]
+		if in.Program != nil || plan.Sources[0].Columns[in.Slot].Name != name {
+			t.Errorf("%s: input %+v", name, in)
+		}
+	}
+}
+
+func TestConstant(t *testing.T) {
+	for _, c := range []struct {
+		text string
+		typ  event.Type
+		want string // "!" and a part of the problem
+	}{
+		{"true", event.Type{Kind: event.Bool}, "true"},
+		{"1", event.Type{Kind: event.Bool}, "!true or false"},
+		{"-3", event.Type{Kind: event.Long}, "-3"},
+		{"9223372036854775808", event.Type{Kind: event.Long}, "!whole number"},
+		{"1e3", event.Type{Kind: event.Double}, "1000"},
+		{"NaN", event.Type{Kind: event.Double}, "NaN"},
+		{"0x1p4", event.Type{Kind: event.Double}, "!not a number"},
+		{"x", event.Type{Kind: event.String}, "x"},
+		{"AAE=", event.Type{Kind: event.Bytes}, "AAE="},
+		{"?", event.Type{Kind: event.Bytes}, "!base64"},
+		{"2013-01-05T10:00:00Z", event.Type{Kind: event.Timestamp}, "2013-01-05T10:00:00.000000Z"},
+		{"2013-01-05", event.Type{Kind: event.Timestamp}, "!instant"},
+		{"1969-12-31", event.Type{Kind: event.Date}, "1969-12-31"},
+		{"1.5", event.Type{Kind: event.Decimal, Scale: 2}, "1.50"},
+		{"-0.05", event.Type{Kind: event.Decimal, Scale: 2}, "-0.05"},
+		{"1.505", event.Type{Kind: event.Decimal, Scale: 2}, "!more than 2 digits"},
+		{"--1", event.Type{Kind: event.Decimal}, "!not a number"},
+		{"x", event.Type{Kind: event.List}, "!cannot be given"},
+	} {
+		v, problem := constant(&node{text: c.text, plain: true}, c.typ)
+		if want, bad := strings.CutPrefix(c.want, "!"); bad != (problem != "") || bad && !strings.Contains(problem, want) || !bad && v.String() != want {
+			t.Errorf("%q as %s: %v, %q; want %s", c.text, c.typ, v, problem, c.want)
+		}
+	}
+}

@@ -137,6 +137,26 @@ func (c *compiler) warnNoFile(s *sourceScope, source *node) {
 	}
 }
 
+// formatOf is the format of a source of files, or of its first file; "" if that is not known.
+func (c *compiler) formatOf(s *sourceScope) string {
+	if s.src.File == nil || s.src.File.Format != "" {
+		return formatOrNone(s.src.File)
+	}
+	matches, err := filepath.Glob(c.path(s.src.File.Path))
+	if err != nil || len(matches) == 0 {
+		return ""
+	}
+	format, _ := fileFormat(slices.Min(matches))
+	return format
+}
+
+func formatOrNone(f *File) string {
+	if f == nil {
+		return ""
+	}
+	return f.Format
+}
+
 // schemaOfFiles reads the schema that the first file brings along.
 func (c *compiler) schemaOfFiles(s *sourceScope, source *node) {
 	p := source.get("file").get("path")

@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/penstock-ml/penstock/event"
@@ -326,14 +325,15 @@ func (c *compiler) compileTime(s *sourceScope, n *node) {
 	if !ok {
 		return
 	}
-	textFile := s.src.File != nil && slices.Contains([]string{"csv", "jsonl"}, s.src.File.Format)
+	format := c.formatOf(s)
+	textFile := format == "csv" || format == "jsonl"
 	switch {
 	case t.Kind == event.Timestamp && unit != nil:
 		c.fail(unit, fmt.Sprintf("write time: %s", field.text), "%s: time: field %q is a timestamp, which says its unit itself", s.in, field.text)
 	case t.Kind == event.Timestamp:
 	case textFile:
 		c.fail(field, `give it a logical type in the schema: {"type": "long", "logicalType": "timestamp-micros"}`,
-			"%s: time: field %q is of type %s, and %s files need a timestamp", s.in, field.text, bare(t), s.src.File.Format)
+			"%s: time: field %q is of type %s, and %s files need a timestamp", s.in, field.text, bare(t), format)
 	case t.Kind == event.Long && unit == nil:
 		c.fail(field, fmt.Sprintf("write time: {field: %s, unit: ms}; the units are s, ms, us and ns", field.text),
 			"%s: time: field %q is a plain long without a unit", s.in, field.text)

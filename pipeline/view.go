@@ -3,6 +3,7 @@ package pipeline
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -15,8 +16,11 @@ import (
 type entityScope struct {
 	entity *Entity
 	key    *node
-	nodes  []*node // of the key columns' names
 	used   bool
+}
+
+func (e *entityScope) hasKey(name string) bool {
+	return slices.ContainsFunc(e.entity.Keys, func(k Column) bool { return k.Name == name })
 }
 
 // columnKinds are the kinds that users name.
@@ -37,7 +41,6 @@ func (c *compiler) compileEntities(n *node) {
 			if k.value.bad || k.value.kind != scalarNode {
 				continue
 			}
-			e.nodes = append(e.nodes, k.key)
 			e.entity.Keys = append(e.entity.Keys, Column{k.key.text, event.Type{Kind: columnKinds[k.value.text]}})
 		}
 	}
@@ -150,6 +153,10 @@ func (v *viewScope) noteFields() {
 		if n == nil || n.kind != scalarNode {
 			return
 		}
+		if text := strings.TrimSpace(n.text); v.isField(text) {
+			v.need(text) // a field may have a name that is a word of expressions
+			return
+		}
 		names, err := expr.Names(n.text)
 		if err != nil {
 			return
@@ -175,6 +182,11 @@ func (v *viewScope) noteFields() {
 			v.need(k.Name)
 		}
 	}
+}
+
+func (v *viewScope) isField(path string) bool {
+	_, ok := v.source.src.Schema.Field(path)
+	return ok
 }
 
 // need notes that the view uses a name, if it is a field.
@@ -217,7 +229,7 @@ func (v *viewScope) compileColumns() {
 		}
 		in := fmt.Sprintf("%s: column %q", v.in, f.key.text)
 		if v.typed {
-			if _, ok := v.source.src.Schema.Field(f.key.text); ok {
+			if v.isField(f.key.text) {
 				v.c.fail(f.key, "give the column another name", "%s: the events already have a field of this name", in)
 				v.broken[f.key.text] = true
 				continue
