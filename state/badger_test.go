@@ -57,6 +57,7 @@ func TestLocked(t *testing.T) {
 
 // TestRefusesToOpen: what does not fit together is named, not repaired.
 func TestRefusesToOpen(t *testing.T) {
+	t.Parallel()
 	base := t.TempDir()
 	s := small(t, base)
 	put(t, s, "a", "1")
@@ -281,6 +282,7 @@ func TestDiskGuard(t *testing.T) {
 
 // TestSmallerMemory: a log written for large memory tables opens under a smaller budget.
 func TestSmallerMemory(t *testing.T) {
+	t.Parallel()
 	from, to := t.TempDir(), t.TempDir()
 	s, err := state.OpenBadger(from, state.BadgerOptions{Memory: 256 << 20, DiskFree: 1, Ballast: -1})
 	if err != nil {
@@ -319,6 +321,7 @@ func TestSmallerMemory(t *testing.T) {
 // TestTwins: the same random operations on both stores give the same answers, with Badger reopened
 // in between.
 func TestTwins(t *testing.T) {
+	t.Parallel()
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 1))

@@ -70,18 +70,28 @@ func childCommit(dir string) {
 	}
 }
 
-// childProbe probes the directories named on its input and says what it found, a line each.
+// childProbe opens the directories named on its input and says what it found, a line each; every
+// fourth one is probed before, and must then open if the probe was content.
 func childProbe() {
 	in := bufio.NewScanner(os.Stdin)
-	for in.Scan() {
+	for n := 0; in.Scan(); n++ {
 		dir := in.Text()
-		if err := state.Probe(dir); err != nil {
-			fmt.Println("error:", strings.ReplaceAll(err.Error(), "\n", " "))
+		probed := n%4 == 0
+		var perr error
+		if probed {
+			perr = state.Probe(dir)
+		}
+		if perr != nil {
+			fmt.Println("error:", strings.ReplaceAll(perr.Error(), "\n", " "))
 			continue
 		}
 		s, err := state.OpenBadger(dir, childOptions)
 		if err != nil {
-			fmt.Println("error: after a good probe:", strings.ReplaceAll(err.Error(), "\n", " "))
+			what := "error:"
+			if probed {
+				what = "the probe was content, but:"
+			}
+			fmt.Println(what, strings.ReplaceAll(err.Error(), "\n", " "))
 			continue
 		}
 		sum, err := sumOf(s)

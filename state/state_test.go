@@ -25,6 +25,7 @@ func TestMemoryConforms(t *testing.T) {
 }
 
 func TestBadgerConforms(t *testing.T) {
+	t.Parallel()
 	conformance.Run(t, conformance.Maker{
 		New: func(t *testing.T) state.Store { return small(t, t.TempDir()) },
 		Reopen: func(t *testing.T, s state.Store) state.Store {
