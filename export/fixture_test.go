@@ -56,7 +56,7 @@ feature_sets:
 `
 
 type fixture struct {
-	t     *testing.T
+	t     testing.TB
 	store *feature.Store
 	plan  *pipeline.Plan
 	part  *feature.Partition
@@ -72,7 +72,7 @@ func at(text string) event.Time {
 	return t
 }
 
-func newFixture(t *testing.T) *fixture {
+func newFixture(t testing.TB) *fixture {
 	t.Helper()
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "tx.avsc"), []byte(avsc), 0o600); err != nil {

@@ -29,7 +29,6 @@ type parquetSpine struct {
 	buf    []parquet.Row
 	have   int // rows of buf that are read
 	used   int // rows of buf that are given
-	end    error
 	row    int64
 }
 

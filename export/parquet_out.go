@@ -18,7 +18,7 @@ import (
 // doubles DOUBLE, instants TIMESTAMP(MICROS, UTC); decimals are STRING, since the sum of decimals
 // has no bound on its digits. Nothing in the file tells when or where it was written.
 type parquetSink struct {
-	w     *parquet.Writer
+	w     *parquet.GenericWriter[any]
 	l     *layout
 	base  []int          // by spine column: its first leaf column
 	kinds []parquet.Kind // by spine column that is written from values
@@ -72,7 +72,7 @@ func newParquetSink(w io.Writer, l *layout) (*parquetSink, error) {
 	if err != nil {
 		return nil, fmt.Errorf("write parquet: %w", err)
 	}
-	s.w = parquet.NewWriter(w, config)
+	s.w = parquet.NewGenericWriter[any](w, config)
 	return s, nil
 }
 

@@ -119,7 +119,7 @@ func (s *Server) describe() *Description {
 	s.static.Do(func() { s.shape = s.describeShape() })
 	st := s.cfg.Store.Stats()
 	d := &Description{
-		Version: s.cfg.Version, Now: s.cfg.Now().String(), Latest: instantText(st.Latest), Ready: true,
+		Version: s.cfg.Version, Now: s.cfg.Now().String(), Latest: instantText(justAfter(st.Latest)), Ready: true,
 		MemoryBytes: st.Memory, DirtyBytes: st.Dirty,
 		State:   StateDescription{st.State.DiskBytes, st.State.MemoryBytes, st.State.Commits},
 		Sources: []SourceDescription{}, Views: append([]ViewDescription{}, s.shape.views...), Sets: s.shape.sets,
@@ -195,6 +195,14 @@ func describeSource(src *pipeline.Source, st *feature.Stats, status []SourceStat
 		}
 	}
 	return d
+}
+
+// justAfter is the instant as of which an event at t is in every window, or none.
+func justAfter(t event.Time) event.Time {
+	if t == event.MinTime {
+		return t
+	}
+	return t.Add(1)
 }
 
 // instantText is t for people, or nil for none.

@@ -27,6 +27,9 @@ func TestPipeline(t *testing.T) {
 	if err := json.Unmarshal([]byte(body), &d); err != nil || res.StatusCode != 200 {
 		t.Fatalf("%d %v %s", res.StatusCode, err, body)
 	}
+	if d.Latest == nil || *d.Latest != "2013-01-05T09:59:00.000001Z" {
+		t.Errorf("latest: %s", body)
+	}
 	if d.Pipeline != "card-fraud" || !d.Ready || len(d.Sources) != 1 || len(d.Views) != 2 || len(d.Sets) != 1 {
 		t.Fatalf("%s", body)
 	}

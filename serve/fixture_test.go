@@ -63,7 +63,7 @@ feature_sets:
 
 // fixture is a store over memory with a server before it.
 type fixture struct {
-	t      *testing.T
+	t      testing.TB
 	store  *feature.Store
 	plan   *pipeline.Plan
 	server *Server
@@ -80,7 +80,7 @@ func at(text string) event.Time {
 	return t
 }
 
-func newFixture(t *testing.T, change func(*Config)) *fixture {
+func newFixture(t testing.TB, change func(*Config)) *fixture {
 	t.Helper()
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "tx.avsc"), []byte(avsc), 0o600); err != nil {
