@@ -77,7 +77,6 @@ layout() { # layout ROOT
 
 build() {
 	need debootstrap mvn tar
-	mkdir -p "$cache"
 	work=$(mktemp -d "$cache/build.XXXXXX")
 	trap 'rm -rf "$work"' EXIT
 	system "$work/root"
@@ -89,6 +88,13 @@ build() {
 }
 
 docker info >/dev/null 2>&1 || die "no container engine answers; start one, for instance with deploy/dockerd.sh"
+if found; then
+	exit 0
+fi
+# Of several at once, one builds and the others find what it built.
+mkdir -p "$cache"
+exec 9>"$cache/kafka-image.lock"
+flock 9
 if found; then
 	exit 0
 fi
