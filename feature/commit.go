@@ -46,7 +46,7 @@ type committer struct {
 // job is one commit and what to do when it is durable.
 type job struct {
 	batch state.Batch
-	heads []captured
+	heads []*captured
 	after []func()
 }
 
@@ -280,6 +280,7 @@ func (c *committer) flushUrgent(ctx context.Context) error {
 // flushHeads captures and encodes heads of one shard.
 func (c *committer) flushHeads(ctx context.Context, sh *shard, list []*head) error {
 	caps := make([]captured, 0, len(list))
+	counted := make([]offset, 0, len(list)+16) // of all of them, one after the other
 	var again []*head
 	sh.mu.Lock()
 	for _, h := range list {
@@ -292,8 +293,12 @@ func (c *committer) flushHeads(ctx context.Context, sh *shard, list []*head) err
 			h.dirty = false
 			continue // written since, by an urgent flush
 		}
-		counted := append([]offset{h.first}, h.more...)
-		caps = append(caps, captured{sh: sh, h: h, rows: h.rows[:len(h.rows):len(h.rows)], n: h.n, added: h.added, counted: counted, root: h.root, lastID: h.lastID})
+		from := len(counted)
+		counted = append(append(counted, h.first), h.more...)
+		caps = append(caps, captured{
+			sh: sh, h: h, rows: h.rows[:len(h.rows):len(h.rows)], n: h.n, added: h.added,
+			counted: counted[from:len(counted):len(counted)], root: h.root, lastID: h.lastID,
+		})
 		h.added, h.dirty, h.flushes = 0, false, true
 	}
 	sh.mu.Unlock()
@@ -356,7 +361,7 @@ func (c *committer) writeHead(ctx context.Context, x *captured) error {
 		c.cur.batch.Delete(c.keys)
 	}
 	x.root, x.lastID = root, lastID
-	c.cur.heads = append(c.cur.heads, *x)
+	c.cur.heads = append(c.cur.heads, x)
 	return nil
 }
 
@@ -476,7 +481,7 @@ func (c *committer) commit(j *job) error {
 		f(time.Since(start), j.batch.Len(), j.batch.Size())
 	}
 	for i := range j.heads {
-		x := &j.heads[i]
+		x := j.heads[i]
 		x.sh.mu.Lock()
 		x.complete()
 		x.sh.mu.Unlock()
