@@ -40,10 +40,6 @@ func (c *committer) records(marks []noted) error {
 		p.mu.Lock()
 		same := p.durable == m && !p.changed
 		p.changed = false
-		rec := partitionRecord{
-			Next: m.next, Watermark: m.watermark, Latest: m.latest, Left: m.left, Read: m.counters.read,
-			Views: map[string][]int64{}, Meta: p.meta, Lost: p.lost,
-		}
 		known := p.known
 		var over []Arrival
 		for len(p.arrivals) > 0 && p.arrivals[0].To <= m.next {
@@ -54,15 +50,8 @@ func (c *committer) records(marks []noted) error {
 		if same || !known {
 			continue
 		}
-		for i, v := range p.src.views {
-			n := m.counters.views[i]
-			rec.Views[v.plan.Name] = n[:]
-		}
-		b, err := json.Marshal(rec)
-		if err != nil {
-			return fmt.Errorf("store partition %s/%d: %w", p.src.plan.Name, p.num, err)
-		}
-		if err := c.put(partitionKey(keyParts, p.src.plan.Name, p.num), b); err != nil {
+		p.stored = true
+		if err := c.put(partitionKey(keyParts, p.src.plan.Name, p.num), p.record(m)); err != nil {
 			return err
 		}
 		for _, a := range over {
@@ -89,6 +78,25 @@ func (c *committer) records(marks []noted) error {
 		}
 	}
 	return nil
+}
+
+// record encodes what is stored of p at m.
+func (p *Partition) record(m *mark) []byte {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	rec := partitionRecord{
+		Next: m.next, Watermark: m.watermark, Latest: m.latest, Left: m.left, Read: m.counters.read,
+		Views: map[string][]int64{}, Meta: p.meta, Lost: p.lost,
+	}
+	for i, v := range p.src.views {
+		n := m.counters.views[i]
+		rec.Views[v.plan.Name] = n[:]
+	}
+	b, err := json.Marshal(rec)
+	if err != nil {
+		panic(err) // integers and strings
+	}
+	return b
 }
 
 // restore reads what the last checkpoint stored.
@@ -155,7 +163,7 @@ func (s *Store) restorePartition(src *source, num int32, val []byte) error {
 		return err
 	}
 	p := s.partition(src, num)
-	p.known, p.meta, p.lost = true, rec.Meta, rec.Lost
+	p.known, p.stored, p.meta, p.lost = true, true, rec.Meta, rec.Lost
 	p.now.next, p.now.watermark, p.now.latest, p.now.left = rec.Next, rec.Watermark, rec.Latest, rec.Left
 	p.now.counters.read = rec.Read
 	for i, v := range src.views {

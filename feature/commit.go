@@ -427,10 +427,16 @@ func (c *committer) emit(ctx context.Context) error {
 	}
 }
 
+// putSeen puts the newest record handed over. With the first goes where the partition began, so that a
+// crash before the first checkpoint does not begin elsewhere.
 func (c *committer) putSeen(p *Partition) {
 	p.mu.Lock()
-	seen := p.handed.seen
+	seen, began := p.handed.seen, p.began
 	p.mu.Unlock()
+	if !p.stored && began != nil {
+		p.stored = true
+		c.cur.batch.Put(partitionKey(keyParts, p.src.plan.Name, p.num), p.record(began))
+	}
 	if seen.Offset+1 <= p.seenDone {
 		return
 	}

@@ -65,8 +65,10 @@ type Partition struct {
 	handed   *mark // the newest, perhaps not applied yet
 	visible  *mark // the newest that all shards have applied
 	durable  *mark // the newest whose record is stored
+	began    *mark // handed over before any record: where reading began
 	behind   int64 // offsets below this one had been seen by durable heads when the store was opened
-	seenDone int64 // offset+1 of the seen record last stored
+	seenDone int64 // offset+1 of the seen record last stored; the committer's
+	stored   bool  // a record of it is stored, or in a job; the committer's
 	arrivals []Arrival
 	meta     string
 	lost     [][2]int64
@@ -321,7 +323,9 @@ func (p *Partition) End(ctx context.Context, next int64, atEnd bool) error {
 	}
 	m := p.publish()
 	p.mu.Lock()
-	p.known = true
+	if p.known = true; p.began == nil && m.counters.read == 0 {
+		p.began = m
+	}
 	p.mu.Unlock()
 	m.pending.Store(int32(len(p.store.shards)))
 	for i, sh := range p.store.shards {

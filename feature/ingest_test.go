@@ -231,6 +231,43 @@ func TestSeenAndReady(t *testing.T) {
 	}
 }
 
+// TestBegan: where reading began is stored with the first head, so that a crash before the first
+// checkpoint does not begin elsewhere.
+func TestBegan(t *testing.T) {
+	plan := testPlan(t, countPipeline)
+	st := state.NewMemory()
+	defer st.Close()
+	s := testOpen(t, st, plan, 2)
+	if err := s.Partition(plan.Sources[0], 0).End(t.Context(), 40, true); err != nil {
+		t.Fatal(err)
+	}
+	if err := addOne(t, s, plan, 40); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.waitApplied(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, sh := range s.shards {
+		for _, h := range sh.takeDirty() {
+			s.work.askUrgent(sh, h)
+		}
+	}
+	for {
+		snap := st.Snapshot()
+		_, err := snap.Get(partitionKey(keySeen, "e", 0), nil)
+		snap.Close()
+		if err == nil {
+			break
+		}
+	}
+	s.abandon()
+	s = testOpen(t, st, plan, 2)
+	if next, ok := s.Partition(plan.Sources[0], 0).Next(); !ok || next != 40 {
+		t.Errorf("next is %d, %v; reading began at 40", next, ok)
+	}
+	s.abandon()
+}
+
 // TestArrivals: a verdict of the wall clock survives a restart until the restart offset has passed it.
 func TestArrivals(t *testing.T) {
 	plan := testPlan(t, countPipeline)
