@@ -5,7 +5,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"sort"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -211,7 +212,7 @@ func (s *shard) takeDirty() []*head {
 	s.epoch.Add(1)
 	s.unsaved.Store(0)
 	s.mu.Unlock()
-	sort.Slice(list, func(i, j int) bool { return list[i].key < list[j].key })
+	slices.SortFunc(list, func(a, b *head) int { return strings.Compare(a.key, b.key) })
 	return list
 }
 
