@@ -272,7 +272,7 @@ func FuzzBatch(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, set []byte) {
 		if len(set) > 21 { // so that the fuzzer gets behind the checksum
-			binary.BigEndian.PutUint32(set[17:], crc32.Checksum(set[21:min(len(set), int(binary.BigEndian.Uint32(set[8:]))%(1<<20)+12)], castagnoli))
+			binary.BigEndian.PutUint32(set[17:], crc32.Checksum(set[21:min(len(set), max(21, int(binary.BigEndian.Uint32(set[8:]))%(1<<20)+12))], castagnoli))
 		}
 		_, _, _ = nextOffset(set)
 		got, err := parse(set, 1<<20)

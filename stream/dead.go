@@ -76,6 +76,9 @@ var _ feature.DeadSink = (*DeadTopic)(nil)
 
 // NewDeadTopic prepares a DeadTopic; nothing is dialled yet. Close it.
 func NewDeadTopic(cfg DeadConfig) (*DeadTopic, error) {
+	if cfg.Kafka == nil {
+		return nil, fmt.Errorf("write dead letters to topic %s: no brokers are known", cfg.Topic)
+	}
 	c, err := newCluster(cfg.Kafka, cfg.Topic)
 	if err != nil {
 		return nil, err

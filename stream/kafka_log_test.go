@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -458,5 +459,74 @@ func TestStoreFails(t *testing.T) {
 	close(rec.fail)
 	if err := r.wait(t); !errors.Is(err, rec.cause) {
 		t.Fatalf("got %v, want that the disk is full", err)
+	}
+}
+
+func TestKafkaLeaderMoves(t *testing.T) {
+	c, err := kfake.NewCluster(kfake.NumBrokers(3), kfake.SeedTopics(1, "tx"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	rec := newRecorder()
+	r := start(t, Config{Plan: testPlan(kafkaSourceOf(t, c.ListenAddrs()))}, rec)
+	for i := range 4 {
+		produce(t, producer(t, c), txRecords(10*i, 10*i+10)...)
+		eventually(t, "its records", func() bool { return rec.total() == 10*i+10 })
+		if err := c.MoveTopicPartition("tx", 0, int32(i%3)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := r.end(); err != nil {
+		t.Fatal(err)
+	}
+	for i, g := range rec.snapshot("tx", 0).got {
+		if g.offset != int64(i) {
+			t.Fatalf("record %d has offset %d", i, g.offset)
+		}
+	}
+}
+
+// A batch that is damaged on the broker stops its partition, which says so once and tries again.
+func TestKafkaDamagedBatch(t *testing.T) {
+	c := broker(t, 1)
+	cl := producer(t, c)
+	produce(t, cl, txRecord(0))
+	produce(t, cl, txRecord(1))
+	c.ControlKey(int16(kmsg.Fetch), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		c.KeepControl()
+		f := req.(*kmsg.FetchRequest)
+		if f.Topics[0].Partitions[0].FetchOffset != 0 {
+			return nil, nil, false
+		}
+		res := f.ResponseKind().(*kmsg.FetchResponse)
+		topic := kmsg.NewFetchResponseTopic()
+		topic.Topic = "tx"
+		p := kmsg.NewFetchResponseTopicPartition()
+		p.HighWatermark, p.LastStableOffset, p.LogStartOffset = 2, 2, 0
+		value := txRecord(0).Value
+		p.RecordBatches = build(t, 0, 0, 0, 0, 0, []kmsg.Record{{Value: value}}, 0)
+		p.RecordBatches[len(p.RecordBatches)-3] ^= 1
+		topic.Partitions = append(topic.Partitions, p)
+		res.Topics = append(res.Topics, topic)
+		return res, nil, true
+	})
+	rec := newRecorder()
+	r := start(t, Config{Plan: testPlan(kafkaSourceOf(t, c.ListenAddrs()))}, rec)
+	var tries int
+	eventually(t, "some attempts", func() bool {
+		if strings.Contains(waiting(r, 0), "checksum") {
+			tries++
+		}
+		return tries > 100
+	})
+	if r.log.count("waiting: ") != 1 {
+		t.Errorf("not said once:\n%s", r.log.b.String())
+	}
+	if rec.total() != 0 {
+		t.Error("a record of a damaged batch was handed over")
+	}
+	if err := r.end(); err != nil {
+		t.Fatal(err)
 	}
 }

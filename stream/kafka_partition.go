@@ -140,10 +140,10 @@ func (k *kafkaPartition) stream(ctx context.Context) error {
 		if a.err != nil {
 			return a.err
 		}
-		k.st.wait("")
 		if err := k.process(ctx, &a); err != nil {
 			return err
 		}
+		k.st.wait("")
 		free <- a.res.buf
 	}
 }
