@@ -18,7 +18,8 @@ import (
 // doubles DOUBLE, instants TIMESTAMP(MICROS, UTC); decimals are STRING, since the sum of decimals
 // has no bound on its digits. Nothing in the file tells when or where it was written.
 type parquetSink struct {
-	w     *parquet.GenericWriter[any]
+	//lint:ignore SA1019 the generic writer needs Go types of every column; only rows are written here
+	w     *parquet.Writer
 	l     *layout
 	base  []int          // by spine column: its first leaf column
 	kinds []parquet.Kind // by spine column that is written from values
@@ -72,7 +73,7 @@ func newParquetSink(w io.Writer, l *layout) (*parquetSink, error) {
 	if err != nil {
 		return nil, fmt.Errorf("write parquet: %w", err)
 	}
-	s.w = parquet.NewGenericWriter[any](w, config)
+	s.w = parquet.NewWriter(w, config)
 	return s, nil
 }
 

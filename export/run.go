@@ -80,52 +80,50 @@ func run(ctx context.Context, cfg *Config, sp spine, l *layout, out sink, report
 	return ctx.Err()
 }
 
-// readSpine sends every chunk to the workers, and in order to the writer.
+// readSpine sends every chunk to the workers, and in order to the writer. The rows before a mistake
+// are sent before it: they may hold an earlier one, and that is the one to tell.
 func readSpine(ctx context.Context, sp spine, l *layout, inOrder, work chan<- *job, free <-chan *chunk) {
 	for {
-		j := &job{done: make(chan struct{})}
+		var c *chunk
 		select {
-		case j.c = <-free:
+		case c = <-free:
 		default:
-			j.c = newChunk(l)
+			c = newChunk(l)
 		}
-		j.err = sp.read(j.c)
-		if j.err == nil && j.c.rows == 0 {
+		err := sp.read(c)
+		rows := c.rows // c is another's once it is sent
+		if rows > 0 && !send(ctx, &job{c: c, done: make(chan struct{})}, inOrder, work) {
 			return
 		}
-		failed := j.err
-		if failed != nil && j.c.rows > 0 {
-			// The rows before may hold an earlier mistake: it is the one to tell.
-			j.err = nil
-		}
-		if j.err != nil {
-			close(j.done)
-		}
-		select {
-		case inOrder <- j:
-		case <-ctx.Done():
-			return
-		}
-		if j.err == nil {
+		if err != nil {
+			last := &job{err: err, done: make(chan struct{})}
+			close(last.done)
 			select {
-			case work <- j:
+			case inOrder <- last:
 			case <-ctx.Done():
-				j.err = ctx.Err()
-				close(j.done)
-				return
-			}
-		}
-		if failed != nil {
-			if j.err == nil {
-				last := &job{err: failed, done: make(chan struct{})}
-				close(last.done)
-				select {
-				case inOrder <- last:
-				case <-ctx.Done():
-				}
 			}
 			return
 		}
+		if rows == 0 {
+			return
+		}
+	}
+}
+
+// send hands a job over, or tells that nobody wants it any more.
+func send(ctx context.Context, j *job, inOrder, work chan<- *job) bool {
+	select {
+	case inOrder <- j:
+	case <-ctx.Done():
+		return false
+	}
+	select {
+	case work <- j:
+		return true
+	case <-ctx.Done():
+		j.err = ctx.Err()
+		close(j.done)
+		return false
 	}
 }
 
