@@ -140,15 +140,15 @@ func (c *cluster) offset(ctx context.Context, topic string, partition int32, at 
 	if err != nil {
 		return 0, err
 	}
-	for _, t := range m.(*listoffsets.Response).Topics {
-		for _, p := range t.Partitions {
-			if p.ErrorCode != 0 {
-				return 0, kafka.Error(p.ErrorCode)
-			}
-			return p.Offset, nil
-		}
+	topics := m.(*listoffsets.Response).Topics
+	if len(topics) != 1 || len(topics[0].Partitions) != 1 {
+		return 0, fmt.Errorf("ask for offsets of %s/%d: the answer is about something else", topic, partition)
 	}
-	return 0, fmt.Errorf("ask for offsets of %s/%d: empty answer", topic, partition)
+	p := topics[0].Partitions[0]
+	if p.ErrorCode != 0 {
+		return 0, kafka.Error(p.ErrorCode)
+	}
+	return p.Offset, nil
 }
 
 // bounds asks for the start and end of a partition's log.

@@ -144,7 +144,7 @@ func readFiles(t *testing.T, plan *pipeline.Plan, rec *recorder) {
 }
 
 func TestFiles(t *testing.T) {
-	const n = 2500
+	const n = 1300
 	for name, content := range map[string][]byte{
 		"a.csv": csvFile(n), "a.csv.gz": zipped(t, csvFile(n)), "a.csv.zst": zstandard(t, csvFile(n)),
 		"a.jsonl": jsonlFile(n), "a.jsonl.gz": zipped(t, jsonlFile(n)),
