@@ -221,3 +221,20 @@ func TestReport(t *testing.T) {
 		t.Error("the report has a section without figures")
 	}
 }
+
+func TestOneBenchInAFolder(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "work")
+	unlock, err := emptied(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := emptied(dir); err == nil {
+		t.Error("two benches use one folder")
+	}
+	unlock()
+	unlock, err = emptied(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unlock()
+}

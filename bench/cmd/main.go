@@ -109,12 +109,11 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	if c.work, err = filepath.Abs(c.work); err != nil {
 		return err
 	}
-	if err := os.RemoveAll(c.work); err != nil {
-		return fmt.Errorf("empty the work folder: %w", err)
+	unlock, err := emptied(c.work)
+	if err != nil {
+		return err
 	}
-	if err := os.MkdirAll(c.work, 0o755); err != nil {
-		return fmt.Errorf("make the work folder: %w", err)
-	}
+	defer unlock()
 	if c.broker == "" {
 		note("starting %s", kafkatest.Image)
 		b, err := kafkatest.Run(ctx, map[string]string{"KAFKA_HEAP_OPTS": "-Xmx1g -Xms1g", "KAFKA_OPTS": ""})
@@ -136,6 +135,30 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 		runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, runtime.Version(), c.events, c.users, c.partitions)
 	report(out, results)
 	return nil
+}
+
+// emptied makes an empty folder that no other bench uses until unlock.
+func emptied(dir string) (unlock func(), err error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, fmt.Errorf("make the work folder: %w", err)
+	}
+	f, err := os.Open(dir)
+	if err != nil {
+		return nil, fmt.Errorf("lock the work folder: %w", err)
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		_ = f.Close()
+		return nil, fmt.Errorf("lock %s: another bench runs there; wait, or name another folder with -work: %w", dir, err)
+	}
+	entries, err := f.Readdirnames(0)
+	for _, name := range entries {
+		err = errors.Join(err, os.RemoveAll(filepath.Join(dir, name)))
+	}
+	if err != nil {
+		_ = f.Close()
+		return nil, fmt.Errorf("empty the work folder: %w", err)
+	}
+	return func() { _ = f.Close() }, nil
 }
 
 // measure loads a topic and takes every figure on it.

@@ -72,10 +72,13 @@ func aggregates(out map[string]any, window string, in []float64) {
 	if len(in) == 0 {
 		return
 	}
-	sum := new(big.Rat)
+	exact, next := new(big.Float).SetPrec(1024), new(big.Float)
 	for _, x := range in {
-		sum.Add(sum, new(big.Rat).SetFloat64(x))
+		if exact.Add(exact, next.SetFloat64(x)); exact.Acc() != big.Exact {
+			panic("oracle: a sum needs more than 1024 bits")
+		}
 	}
+	sum, _ := exact.Rat(nil)
 	out["amount_sum_"+window], _ = sum.Float64()
 	out["amount_avg_"+window], _ = sum.Quo(sum, big.NewRat(int64(len(in)), 1)).Float64()
 	out["amount_min_"+window], out["amount_max_"+window] = slices.Min(in), slices.Max(in)
