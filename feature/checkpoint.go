@@ -144,6 +144,7 @@ func (s *Store) restoreSource(snap state.Snapshot, src *source) error {
 	}); err != nil {
 		return err
 	}
+	src.raise(nil, nil)
 	return scanPartitions(snap, keyArrivals, src.plan.Name, func(num int32, rest, val []byte) error {
 		if len(rest) != 8 || len(val) != 16 {
 			return errors.New("a stored arrival is damaged")
@@ -173,6 +174,7 @@ func (s *Store) restorePartition(src *source, num int32, val []byte) error {
 	if len(rec.Lost) > 0 {
 		src.lost.Store(true)
 	}
+	storeMax(&src.latest, int64(rec.Latest)) // the source's record may be of the checkpoint before
 	p.publish()
 	p.visible, p.durable = p.handed, p.handed
 	return nil
@@ -286,7 +288,7 @@ func deadKey(d *DeadLetter) []byte {
 }
 
 // storeDead puts one dead letter, in pieces if it is long. A replayed one has the same key: it is
-// stored once.
+// stored once. Only the last piece tells that all are there: a crash may have come between two.
 func (c *committer) storeDead(p *Partition, d *DeadLetter) error {
 	b, err := json.Marshal(d)
 	if err != nil {
@@ -294,20 +296,29 @@ func (c *committer) storeDead(p *Partition, d *DeadLetter) error {
 	}
 	key := deadKey(d)
 	snap := c.store.snap.acquire()
-	_, err = snap.Get(binary.BigEndian.AppendUint16(key, 0), nil)
-	c.store.snap.release(snap)
-	if err == nil {
-		return nil
+	defer c.store.snap.release(snap)
+	stored := func(piece int) (bool, error) {
+		_, err := snap.Get(binary.BigEndian.AppendUint16(key, uint16(piece)), nil)
+		if err != nil && !errors.Is(err, state.ErrNotFound) {
+			return false, fmt.Errorf("store dead letter: %w", err)
+		}
+		return err == nil, nil
 	}
-	if !errors.Is(err, state.ErrNotFound) {
-		return fmt.Errorf("store dead letter: %w", err)
+	if whole, err := stored((len(b) - 1) / deadPiece); whole || err != nil {
+		return err
 	}
 	for i := 0; len(b) > 0; i++ {
 		n := min(len(b), deadPiece)
+		was, err := stored(i)
+		if err != nil {
+			return err
+		}
 		if err := c.put(binary.BigEndian.AppendUint16(key, uint16(i)), b[:n]); err != nil {
 			return err
 		}
-		p.src.deadBytes += int64(len(key) + 2 + n)
+		if !was {
+			p.src.deadBytes += int64(len(key) + 2 + n)
+		}
 		b = b[n:]
 	}
 	return nil
@@ -363,12 +374,15 @@ func ReadDead(st state.Store, f func(d *DeadLetter) error) error {
 	return scanDead(snap, f)
 }
 
-// scanDead puts pieces together; the pieces of one dead letter are neighbours.
+// scanDead puts pieces together; the pieces of one dead letter are neighbours. One of which a crash has
+// left the first pieces or the last ones only is passed over: it is being stored, or dropped.
 func scanDead(snap state.Snapshot, f func(d *DeadLetter) error) error {
 	var whole []byte
 	var last string
+	var next uint16 // piece
 	flush := func() error {
-		if len(whole) == 0 {
+		if len(whole) == 0 || !json.Valid(whole) {
+			whole = whole[:0]
 			return nil
 		}
 		var d DeadLetter
@@ -382,13 +396,19 @@ func scanDead(snap state.Snapshot, f func(d *DeadLetter) error) error {
 		if err != nil {
 			return fmt.Errorf("read dead letters: %w", err)
 		}
-		if id := string(e.Key[:max(0, len(e.Key)-2)]); id != last {
+		if len(e.Key) < len(keyDead)+2 {
+			return fmt.Errorf("read dead letters: the key %x is damaged", e.Key)
+		}
+		if id := string(e.Key[:len(e.Key)-2]); id != last {
 			if err := flush(); err != nil {
 				return err
 			}
-			last = id
+			last, next = id, 0
 		}
-		whole = append(whole, e.Value...)
+		if binary.BigEndian.Uint16(e.Key[len(e.Key)-2:]) == next {
+			whole = append(whole, e.Value...)
+			next++
+		}
 	}
 	return flush()
 }

@@ -183,10 +183,10 @@ func (s *Store) waitApplied(ctx context.Context) error {
 	for _, src := range s.sources {
 		for _, p := range src.all() {
 			p.mu.Lock()
-			want := p.handed.next
+			want := p.handed.seq
 			p.mu.Unlock()
 			s.appliedMu.Lock()
-			for p.reached() < want && s.Err() == nil && ctx.Err() == nil {
+			for p.shown() < want && s.Err() == nil && ctx.Err() == nil {
 				s.applied.Wait()
 			}
 			s.appliedMu.Unlock()
@@ -203,6 +203,13 @@ func (p *Partition) reached() int64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.visible.next
+}
+
+// shown is the number of the visible mark.
+func (p *Partition) shown() int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.visible.seq
 }
 
 // all lists the partitions of s.

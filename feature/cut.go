@@ -25,11 +25,13 @@ func (s *Store) Cut(ctx context.Context) (*Cut, error) {
 	}
 	c := &Cut{s: s, offsets: map[*source]map[int32]int64{}, minWM: map[*source]event.Time{}, latest: map[*source]event.Time{}}
 	for _, src := range s.sources {
-		c.minWM[src], c.latest[src] = event.Time(src.minWM.Load()), event.Time(src.latest.Load())
 		c.offsets[src] = map[int32]int64{}
-		for _, p := range src.all() {
-			c.offsets[src][p.num] = p.reached()
+		src.mu.Lock() // no mark becomes visible meanwhile: the horizon is that of these offsets
+		c.minWM[src], c.latest[src] = event.Time(src.minWM.Load()), event.Time(src.latest.Load())
+		for num, p := range src.parts {
+			c.offsets[src][num] = p.reached()
 		}
+		src.mu.Unlock()
 	}
 	if err := s.Flush(ctx); err != nil {
 		return nil, err

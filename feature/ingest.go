@@ -33,6 +33,7 @@ func (c *counters) clone() counters { return counters{c.read, slices.Clone(c.vie
 
 // mark is what is known of a partition at one offset, all records below it counted.
 type mark struct {
+	seq       int64 // counts the marks of the partition: two may have one offset
 	next      int64
 	watermark event.Time
 	latest    event.Time
@@ -103,7 +104,8 @@ func (s *Store) partition(src *source, num int32) *Partition {
 
 // publish makes what the ingesting goroutine has the handed mark.
 func (p *Partition) publish() *mark {
-	m := &mark{next: p.now.next, watermark: p.now.watermark, latest: p.now.latest, seen: p.now.seen, left: p.now.left}
+	p.now.seq++
+	m := &mark{seq: p.now.seq, next: p.now.next, watermark: p.now.watermark, latest: p.now.latest, seen: p.now.seen, left: p.now.left}
 	m.counters = p.now.counters.clone()
 	p.mu.Lock()
 	p.handed = m
@@ -362,25 +364,34 @@ func (p *Partition) done(b *batch) {
 	if m.pending.Add(-1) > 0 {
 		return
 	}
-	p.mu.Lock()
-	p.visible = m
-	p.mu.Unlock()
-	p.src.raise(m)
+	p.src.show(p, m)
 	p.store.appliedMu.Lock()
 	p.store.applied.Broadcast()
 	p.store.appliedMu.Unlock()
 }
 
-// raise moves the source's newest event time and smallest watermark on.
-func (s *source) raise(m *mark) {
-	storeMax(&s.latest, int64(m.latest))
+// show makes m the visible mark of p. The source's newest event time and smallest watermark move on
+// before it: who sees the mark sees them too.
+func (s *source) show(p *Partition, m *mark) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	storeMax(&s.latest, int64(m.latest))
+	s.raise(p, m)
+	p.mu.Lock()
+	p.visible = m
+	p.mu.Unlock()
+}
+
+// raise moves the smallest watermark on, with m as the visible mark of p. It needs s.mu.
+func (s *source) raise(p *Partition, m *mark) {
 	least := event.MaxTime
-	for _, p := range s.parts {
-		p.mu.Lock()
-		v := p.visible
-		p.mu.Unlock()
+	for _, q := range s.parts {
+		v := m
+		if q != p {
+			q.mu.Lock()
+			v = q.visible
+			q.mu.Unlock()
+		}
 		if !v.left {
 			least = min(least, v.watermark)
 		}
