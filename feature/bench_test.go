@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"runtime/debug"
 	"strconv"
 	"sync"
 	"syscall"
@@ -21,7 +22,7 @@ const benchSchema = `{"type":"record","name":"t","fields":[
  {"name":"ts","type":{"type":"long","logicalType":"timestamp-millis"}}]}`
 
 const benchPipeline = `pipeline: bench
-state: {memory: 1GiB, flush: 5s}
+state: {memory: "${PENSTOCK_BENCH_MEMORY:-1GiB}", flush: 5s}
 sources:
   tx:
     kafka: {brokers: ["b:9092"], topic: tx}
@@ -73,6 +74,7 @@ func BenchmarkIngest(b *testing.B) {
 
 func benchIngest(b *testing.B, users []event.Value) {
 	plan := testPlanSchema(b, benchPipeline, benchSchema)
+	debug.SetMemoryLimit(plan.State.Memory)
 	st, err := state.OpenBadger(b.TempDir(), state.BadgerOptions{Memory: plan.State.Memory / 4})
 	if err != nil {
 		b.Fatal(err)
