@@ -92,9 +92,19 @@ func grow[T any](s []T, n int) []T {
 	return s[:n]
 }
 
-// compute evaluates a set's expression (or a reference with a default of its own). The answer rests on
-// the newest of its inputs; before the horizon of one of them it is null, whatever the rest.
+// compute evaluates a set's expression (or a reference with a default, whose status is that of the view's
+// feature). The answer rests on the newest of its inputs; before the horizon of one of them it is null,
+// whatever the rest.
 func (x *scratch) compute(o *output, request []event.Value) {
+	if o.expr == nil {
+		a := o.args[0]
+		v := x.values[a]
+		if v.IsNull() && x.status[a] != BeforeHistory {
+			v = o.dflt
+		}
+		x.values[o.slot], x.status[o.slot], x.times[o.slot] = v, x.status[a], x.times[a]
+		return
+	}
 	x.args = x.args[:0]
 	st, newest := Present, event.MinTime
 	unseen, deps := true, 0
@@ -112,12 +122,8 @@ func (x *scratch) compute(o *output, request []event.Value) {
 		}
 	}
 	var v event.Value
-	switch {
-	case st == BeforeHistory:
-	case o.expr != nil:
+	if st != BeforeHistory {
 		v = o.expr.Eval(x.args)
-	default:
-		v = x.args[0]
 	}
 	if v.IsNull() && st != BeforeHistory {
 		if st == Present {
