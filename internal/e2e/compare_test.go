@@ -263,7 +263,11 @@ func (q table) setAnswer(x question, served bool) []oracle.Answer {
 	var out []oracle.Answer
 	for _, f := range q.set.Features {
 		if f.Ref != nil {
-			out = append(out, read(f.Ref))
+			a := read(f.Ref)
+			if a.Value.IsNull() && a.Status != oracle.BeforeHistory {
+				a.Value = f.Default
+			}
+			out = append(out, a)
 			continue
 		}
 		row := append([]event.Value{}, x.request...)

@@ -46,6 +46,8 @@ func pipelineText(rng *rand.Rand, brokers []string, registry string, sources []s
 		}
 		if s.deadTopic != "" {
 			p("    on_error: {dead_letter: %s}", s.deadTopic)
+		} else {
+			p("    on_error: {keep: 1000w}") // counted from the arrival, which is in the past
 		}
 	}
 	p("entities:")
@@ -83,6 +85,7 @@ func pipelineText(rng *rand.Rand, brokers []string, registry string, sources []s
 	p("      - v3.f0")
 	p("      - v1.f1")
 	p("      - {name: share, expr: v0.amount_sum_1h / limit, default: -1}")
+	p("      - {name: renamed, expr: v0.amount_avg_1h, default: -2}")
 	p("      - {name: many, expr: v0.amount_count_24h > 3 and word == \"x\"}")
 	p("      - {name: twice_share, expr: share * 2}")
 	return b.String()
