@@ -128,11 +128,12 @@ func (d *demo) once(p *running) (err error) {
 		d.say("  exporting  every %dth of the %d flights that arrived", demoSample, len(known))
 		rep, err = d.training(p, rows)
 	}
-	if err = p.stop(err, false, false); err != nil {
-		return err
-	}
-	if d.e.ctx.Err() != nil {
+	err = p.stop(err, false, false)
+	if rep == nil && d.e.ctx.Err() != nil {
 		return errors.New("stopped before the table was written")
+	}
+	if err != nil {
+		return err
 	}
 	if !d.dir.temporary {
 		d.say("  again      %s export %s --state %s --spine %s --set %s --out %s --force", ownName(), shell(d.dir.file("pipeline.yaml")),
