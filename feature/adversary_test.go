@@ -29,6 +29,14 @@ func (c *crashing) Commit(b *state.Batch) error {
 	return c.Store.Commit(b)
 }
 
+// valueSize is the length of the value at an offset: now and then a dead letter takes several pieces.
+func valueSize(offset int64) int {
+	if offset%5 == 0 {
+		return 200 << 10
+	}
+	return 1
+}
+
 // offer hands records over as feed does, in small batches with flushes in between, until the store fails.
 func offer(ctx context.Context, rng *rand.Rand, s *Store, plan *pipeline.Plan, records []oracle.Record, value []byte) error {
 	queue := map[int32][]oracle.Record{}
@@ -48,7 +56,7 @@ func offer(ctx context.Context, rng *rand.Rand, s *Store, plan *pipeline.Plan, r
 		p := s.Partition(plan.Sources[0], num)
 		n := min(1+rng.IntN(120), len(queue[num]))
 		for _, r := range queue[num][:n] {
-			rec := Record{Offset: r.Offset, Timestamp: r.Arrival, Arrival: r.Arrival, Slots: r.Slots, Value: value[:1+(len(value)-1)*int(r.Offset%7)/6]}
+			rec := Record{Offset: r.Offset, Timestamp: r.Arrival, Arrival: r.Arrival, Slots: r.Slots, Value: value[:valueSize(r.Offset)]}
 			if r.Dead != "" {
 				p.Dead(&rec, r.Dead, "")
 			} else {
@@ -83,7 +91,7 @@ func TestCrashAtEveryCommit(t *testing.T) {
 	plan := testPlan(t, testPipeline)
 	plan.Sources[0].Dead = pipeline.DeadLetters{Budget: 1 << 30, Keep: 1000 * event.Week}
 	const users = 3
-	records := randomEvents(rand.New(rand.NewPCG(11, 0)), plan, 1200, 2, users)
+	records := randomEvents(rand.New(rand.NewPCG(11, 0)), plan, 1500, 2, users)
 	ing := oracle.Ingest(plan.Sources[0], plan.Views, records)[0]
 	value := make([]byte, 200<<10)
 	for k, step := int64(1), int64(1); ; k += step {
@@ -176,7 +184,7 @@ func checkDead(t *testing.T, k int64, s *Store, ing oracle.Ingested) {
 	seen := map[string]int{}
 	if err := s.StoredDead(func(d *DeadLetter) error {
 		seen[fmt.Sprint(d.Partition, d.Offset)]++
-		if want := 1 + (200<<10-1)*int(d.Offset%7)/6; len(d.Value) != want {
+		if want := valueSize(d.Offset); len(d.Value) != want {
 			t.Errorf("crash at commit %d: dead letter %d@%d has %d bytes, want %d", k, d.Partition, d.Offset, len(d.Value), want)
 		}
 		return nil
@@ -186,6 +194,49 @@ func checkDead(t *testing.T, k int64, s *Store, ing oracle.Ingested) {
 	for _, v := range ing.Verdicts {
 		if bad := v.Outcome == oracle.Dead || v.Outcome == oracle.Late; bad != (seen[fmt.Sprint(v.Partition, v.Offset)] == 1) {
 			t.Errorf("crash at commit %d: %d@%d is %s and has %d dead letters", k, v.Partition, v.Offset, v.Outcome, seen[fmt.Sprint(v.Partition, v.Offset)])
+		}
+	}
+}
+
+// TestThousandsOfPartitions: what is stored of each partition goes out in as many commits as it takes.
+func TestThousandsOfPartitions(t *testing.T) {
+	plan := testPlan(t, countPipeline)
+	mem := state.NewMemory()
+	defer mem.Close()
+	mem.SetLimits(100, 300<<10)
+	s := testOpen(t, mem, plan, 2)
+	const parts = 1000
+	rec := Record{Arrival: 1_700_000_000_000_000, Slots: make([]event.Value, len(plan.Sources[0].Columns))}
+	for j, c := range plan.Sources[0].Columns {
+		rec.Slots[j] = map[string]event.Value{"user": event.StringOf("u"), "n": event.LongOf(1), "ts": event.TimestampOf(1_700_000_000_000_000)}[c.Name]
+	}
+	add := func(s *Store) {
+		for i := range parts {
+			p := s.Partition(plan.Sources[0], int32(i))
+			next, _ := p.Next()
+			if err := p.End(t.Context(), next, false); err != nil {
+				t.Fatal(err)
+			}
+			rec.Offset = next
+			p.Add(&rec)
+			if err := p.End(t.Context(), next+1, true); err != nil {
+				t.Fatal(err)
+			}
+			p.Leave()
+		}
+		if err := s.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	add(s)
+	add(testOpen(t, mem, plan, 1))
+	x, err := Inspect(mem)
+	if err != nil || x.Views[0].HeadRows+x.Views[0].LeafRows != 2*parts || len(x.Partitions) != parts {
+		t.Fatalf("%+v, %v", x.Views, err)
+	}
+	for _, p := range x.Partitions {
+		if p.Next != 2 || p.Seen != 2 {
+			t.Fatalf("%+v", p)
 		}
 	}
 }

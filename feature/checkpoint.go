@@ -381,15 +381,19 @@ func scanDead(snap state.Snapshot, f func(d *DeadLetter) error) error {
 	var last string
 	var next uint16 // piece
 	flush := func() error {
-		if len(whole) == 0 || !json.Valid(whole) {
-			whole = whole[:0]
+		if len(whole) == 0 {
 			return nil
 		}
 		var d DeadLetter
-		if err := json.Unmarshal(whole, &d); err != nil {
+		err := json.Unmarshal(whole, &d)
+		whole = whole[:0]
+		var torn *json.SyntaxError
+		if errors.As(err, &torn) {
+			return nil
+		}
+		if err != nil {
 			return fmt.Errorf("read dead letter: %w", err)
 		}
-		whole = whole[:0]
 		return f(&d)
 	}
 	for e, err := range snap.Scan([]byte(keyDead), prefixEnd([]byte(keyDead))) {

@@ -359,16 +359,20 @@ func (c *committer) writeHead(ctx context.Context, x *captured) error {
 	src := c.store.views[viewOf(x.h.key)].src
 	c.value = appendHead(c.value[:0], lastID, x.counted, src.restart, root, rows)
 	c.keys = headKey(c.keys, x.h.key)
-	if err := c.reserve(ctx, len(c.keys)+len(c.value), 1+len(w.gone)); err != nil {
+	if err := c.reserve(ctx, len(c.value)+(1+len(w.gone))*(len(c.keys)+8), 1+len(w.gone)); err != nil {
 		return err
 	}
 	c.cur.batch.Put(c.keys, c.value)
-	for _, id := range w.gone {
-		c.keys = blockKey(c.keys, x.h.key, id)
-		c.cur.batch.Delete(c.keys)
-	}
 	x.root, x.lastID = root, lastID
 	c.cur.heads = append(c.cur.heads, x)
+	// Late rows all over a large archive replace more blocks than one commit takes: the rest goes after.
+	for _, id := range w.gone {
+		c.keys = blockKey(c.keys, x.h.key, id)
+		if err := c.reserve(ctx, len(c.keys), 1); err != nil {
+			return err
+		}
+		c.cur.batch.Delete(c.keys)
+	}
 	return nil
 }
 
@@ -417,13 +421,16 @@ func (c *committer) emit(ctx context.Context) error {
 	if c.cur.batch.Len() == 0 && len(c.cur.heads) == 0 && len(c.cur.after) == 0 {
 		return nil
 	}
-	for _, src := range c.store.sources {
-		for _, p := range src.all() {
-			c.putSeen(p)
-		}
+	if err := c.putNewest(); err != nil {
+		return err
 	}
 	j := c.cur
 	c.cur = &job{}
+	return c.send(j)
+}
+
+// send hands a job to the committing goroutine.
+func (c *committer) send(j *job) error {
 	c.idle.Add(1)
 	select {
 	case c.jobs <- j:
@@ -434,25 +441,51 @@ func (c *committer) emit(ctx context.Context) error {
 	}
 }
 
+// putNewest puts the newest records seen into the current job. Those of thousands of partitions may
+// not fit: then they go before it.
+func (c *committer) putNewest() error {
+	entries, bytes := c.store.st.Limits()
+	j := &job{}
+	for _, src := range c.store.sources {
+		for _, p := range src.all() {
+			if j.batch.Len()+2 > entries*3/4 || j.batch.Size() > bytes/2 {
+				if err := c.send(j); err != nil {
+					return err
+				}
+				j = &job{}
+			}
+			c.putSeen(&j.batch, p)
+		}
+	}
+	cur := &c.cur.batch
+	if cur.Len()+j.batch.Len() > entries || cur.Size()+j.batch.Size() > bytes {
+		return c.send(j)
+	}
+	return j.batch.Each(func(key, value []byte) error {
+		cur.Put(key, value)
+		return nil
+	})
+}
+
 // putSeen puts the newest record handed over. With the first goes where the partition began, so that a
 // crash before the first checkpoint does not begin elsewhere.
-func (c *committer) putSeen(p *Partition) {
+func (c *committer) putSeen(b *state.Batch, p *Partition) {
 	p.mu.Lock()
 	seen, began := p.handed.seen, p.began
 	p.mu.Unlock()
 	if !p.stored && began != nil {
 		p.stored = true
-		c.cur.batch.Put(partitionKey(keyParts, p.src.plan.Name, p.num), p.record(began))
+		b.Put(partitionKey(keyParts, p.src.plan.Name, p.num), p.record(began))
 	}
 	if seen.Offset+1 <= p.seenDone {
 		return
 	}
 	p.seenDone = seen.Offset + 1
-	b, err := json.Marshal(seen)
+	text, err := json.Marshal(seen)
 	if err != nil {
 		panic(err) // three integers
 	}
-	c.cur.batch.Put(partitionKey(keySeen, p.src.plan.Name, p.num), b)
+	b.Put(partitionKey(keySeen, p.src.plan.Name, p.num), text)
 }
 
 // drain waits until every job that was handed over is durable.
