@@ -111,21 +111,39 @@ func (r *Reader) scanLast(sc *viewScan, l *lastRows, n *node) error {
 			}
 			continue
 		}
-		b, err := r.block(e.id, nil) // the rows kept alias it
-		if err != nil {
+		if err := r.scanLeafLast(sc, l, e); err != nil {
 			return err
 		}
-		if b, err = leafOf(b); err != nil {
+	}
+	return nil
+}
+
+// scanLeafLast offers the rows of a leaf to l; those it keeps alias the leaf.
+func (r *Reader) scanLeafLast(sc *viewScan, l *lastRows, e *entry) error {
+	b, err := r.leaf(e.id, true)
+	if err != nil {
+		return err
+	}
+	for len(b) > 0 {
+		_, rest, err := splitRow(b)
+		if err != nil {
 			return fmt.Errorf("read block %d: %w", e.id, err)
 		}
-		for len(b) > 0 {
-			if b, err = sc.q.v.c.next(b, &sc.row); err != nil {
-				return fmt.Errorf("read block %d: %w", e.id, err)
-			}
-			if sc.counts() {
-				sc.seen = true
-				l.add(&sc.row)
-			}
+		row := b
+		b = rest
+		t := rowTime(row)
+		if t >= sc.asOf {
+			return nil
+		}
+		if oldest, full := l.full(); full && t < oldest {
+			continue
+		}
+		if _, err := sc.q.v.c.next(row, &sc.row); err != nil {
+			return fmt.Errorf("read block %d: %w", e.id, err)
+		}
+		if sc.counts() {
+			sc.seen = true
+			l.add(&sc.row)
 		}
 	}
 	return nil

@@ -18,8 +18,9 @@ type Reader struct {
 	scratch map[*Selector]*scratch
 	prefix  []byte
 	key     []byte
-	leaf    []byte
+	buf     []byte          // of a leaf
 	snap    *sharedSnapshot // of the read under way
+	cache   *blockCache     // of a cut's reader: what it reads does not change
 }
 
 // scratch is a Reader's memory for one Selector.
@@ -191,25 +192,46 @@ func (r *Reader) head() (rows []byte, root *node, err error) {
 		}
 	}
 	r.key = headKey(r.key, event.Alias(r.prefix))
-	b, err := r.snapshot().Get(r.key, nil)
-	if errors.Is(err, state.ErrNotFound) {
-		return nil, nil, nil
+	if x := r.cache.get(r.key); x != nil {
+		return x.bytes, x.node, nil
 	}
-	if err != nil {
+	b, err := r.snapshot().Get(r.key, nil)
+	if err != nil && !errors.Is(err, state.ErrNotFound) {
 		return nil, nil, err
 	}
-	h, err := decodeHead(b)
-	return h.rows, h.root, err
+	var h storedHead
+	if err == nil {
+		if h, err = decodeHead(b); err != nil {
+			return nil, nil, err
+		}
+	}
+	r.cache.put(r.key, cachedBlock{bytes: h.rows, node: h.root}, len(b))
+	return h.rows, h.root, nil
 }
 
-// block reads a block into buf.
-func (r *Reader) block(id uint64, buf []byte) ([]byte, error) {
+// leaf reads the rows of a leaf; with keep they stay valid until the read ends, else until the next leaf.
+func (r *Reader) leaf(id uint64, keep bool) ([]byte, error) {
 	r.key = blockKey(r.key, event.Alias(r.prefix), id)
+	if x := r.cache.get(r.key); x != nil {
+		return x.bytes, nil
+	}
+	buf := r.buf
+	if keep || r.cache != nil {
+		buf = nil
+	}
 	b, err := r.snapshot().Get(r.key, buf)
 	if err != nil {
 		return nil, fmt.Errorf("read block %d: %w", id, err)
 	}
-	return b, nil
+	if buf != nil || !keep && r.cache == nil {
+		r.buf = b
+	}
+	rows, err := leafOf(b)
+	if err != nil {
+		return nil, fmt.Errorf("read block %d: %w", id, err)
+	}
+	r.cache.put(r.key, cachedBlock{bytes: rows}, len(b))
+	return rows, nil
 }
 
 // viewScan gathers what a viewQuery asks of one entity.
@@ -327,19 +349,32 @@ func (r *Reader) scan(sc *viewScan, at Instant) error {
 	return nil
 }
 
-// rows counts the rows of a head in rings and last-N windows.
+// rows counts the rows of a head in rings and last-N windows. Most rows are out of reach: their time
+// tells, before they are decoded.
 func (sc *viewScan) rows(b []byte) error {
+	reach := event.MaxTime // of the rings
+	if n := len(sc.starts); n > 0 {
+		reach = sc.starts[n-1]
+	}
 	for len(b) > 0 {
-		rest, err := sc.q.v.c.next(b, &sc.row)
+		_, rest, err := splitRow(b)
 		if err != nil {
 			return err
 		}
+		row := b
 		b = rest
+		t := rowTime(row)
+		if t >= sc.asOf || (t < reach && sc.seen && !sc.lastsWant(t)) {
+			continue
+		}
+		if _, err := sc.q.v.c.next(row, &sc.row); err != nil {
+			return err
+		}
 		if !sc.counts() {
 			continue
 		}
 		sc.seen = true
-		if i := sc.ring(sc.row.Time); i < len(sc.rings) {
+		if i := sc.ring(t); i < len(sc.rings) {
 			sc.rings[i].Add(&sc.row)
 		}
 		for i := range sc.lasts {
@@ -347,6 +382,16 @@ func (sc *viewScan) rows(b []byte) error {
 		}
 	}
 	return nil
+}
+
+// lastsWant tells whether a last-N window may still take a row of time t.
+func (sc *viewScan) lastsWant(t event.Time) bool {
+	for i := range sc.lasts {
+		if oldest, full := sc.lasts[i].full(); !full || t >= oldest {
+			return true
+		}
+	}
+	return false
 }
 
 // usable tells whether all rows below e are part of the past that is asked for, times apart.
@@ -397,36 +442,49 @@ func (r *Reader) scanRings(sc *viewScan, n *node) error {
 }
 
 func (r *Reader) node(e *entry) (*node, error) {
-	b, err := r.block(e.id, nil)
+	r.key = blockKey(r.key, event.Alias(r.prefix), e.id)
+	if x := r.cache.get(r.key); x != nil {
+		return x.node, nil
+	}
+	b, err := r.snapshot().Get(r.key, nil)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("read block %d: %w", e.id, err)
 	}
 	n, err := decodeNode(b)
 	if err != nil {
 		return nil, fmt.Errorf("read block %d: %w", e.id, err)
 	}
+	r.cache.put(r.key, cachedBlock{node: n}, 2*len(b))
 	return n, nil
 }
 
+// scanLeaf counts the rows of a leaf in rings. They are sorted by time.
 func (r *Reader) scanLeaf(sc *viewScan, e *entry) error {
-	b, err := r.block(e.id, r.leaf)
+	b, err := r.leaf(e.id, false)
 	if err != nil {
 		return err
 	}
-	r.leaf = b
-	if b, err = leafOf(b); err != nil {
-		return fmt.Errorf("read block %d: %w", e.id, err)
-	}
+	reach := sc.starts[len(sc.starts)-1]
 	for len(b) > 0 {
-		if b, err = sc.q.v.c.next(b, &sc.row); err != nil {
+		_, rest, err := splitRow(b)
+		if err != nil {
 			return fmt.Errorf("read block %d: %w", e.id, err)
 		}
-		if !sc.counts() {
+		row := b
+		b = rest
+		t := rowTime(row)
+		if t < reach {
 			continue
 		}
-		sc.seen = true
-		if i := sc.ring(sc.row.Time); i < len(sc.rings) {
-			sc.rings[i].Add(&sc.row)
+		if t >= sc.asOf {
+			return nil
+		}
+		if _, err := sc.q.v.c.next(row, &sc.row); err != nil {
+			return fmt.Errorf("read block %d: %w", e.id, err)
+		}
+		if sc.counts() {
+			sc.seen = true
+			sc.rings[sc.ring(t)].Add(&sc.row)
 		}
 	}
 	return nil
@@ -461,13 +519,9 @@ func (r *Reader) anyRow(sc *viewScan, n *node) (bool, error) {
 
 // scanLeafSeen sets sc.seen if a row of the leaf counts.
 func (r *Reader) scanLeafSeen(sc *viewScan, e *entry) error {
-	b, err := r.block(e.id, r.leaf)
+	b, err := r.leaf(e.id, false)
 	if err != nil {
 		return err
-	}
-	r.leaf = b
-	if b, err = leafOf(b); err != nil {
-		return fmt.Errorf("read block %d: %w", e.id, err)
 	}
 	for len(b) > 0 && !sc.seen {
 		if b, err = sc.q.v.c.next(b, &sc.row); err != nil {
