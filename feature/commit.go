@@ -167,6 +167,8 @@ func (s *Store) Flush(ctx context.Context) error {
 		return err
 	case <-s.failed:
 		return s.Err()
+	case <-s.ended:
+		return errClosed
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -186,13 +188,13 @@ func (s *Store) waitApplied(ctx context.Context) error {
 			want := p.handed.seq
 			p.mu.Unlock()
 			s.appliedMu.Lock()
-			for p.shown() < want && s.Err() == nil && ctx.Err() == nil {
+			for p.shown() < want && s.gone() == nil && ctx.Err() == nil {
 				s.applied.Wait()
 			}
 			s.appliedMu.Unlock()
 		}
 	}
-	if err := s.Err(); err != nil {
+	if err := s.gone(); err != nil {
 		return err
 	}
 	return ctx.Err()
@@ -554,6 +556,8 @@ func (s *Store) commitBatch(b *state.Batch) error {
 				continue
 			case <-s.failed:
 				return s.Err()
+			case <-s.ended:
+				return fmt.Errorf("commit: %w", err)
 			}
 		}
 		if err != nil {
@@ -590,6 +594,7 @@ func (c *committer) relieve() {
 			select {
 			case sh.in <- message{evict: over / int64(len(c.store.shards))}:
 			case <-c.store.failed:
+			case <-c.store.ended:
 			}
 		}
 	}

@@ -2,7 +2,7 @@ package feature
 
 import (
 	"context"
-	"errors"
+	"sync"
 
 	"github.com/penstock-ml/penstock/event"
 )
@@ -16,6 +16,7 @@ type Cut struct {
 	offsets map[*source]map[int32]int64
 	minWM   map[*source]event.Time
 	latest  map[*source]event.Time
+	closed  sync.Once
 }
 
 // Cut fixes the positions reached now, waits until they are durable, and takes a snapshot.
@@ -37,15 +38,12 @@ func (s *Store) Cut(ctx context.Context) (*Cut, error) {
 		return nil, err
 	}
 	c.snap = s.snap.acquire()
-	if c.snap == nil {
-		return nil, errors.New("the store is closed")
-	}
 	return c, nil
 }
 
 // NewReader returns a reader at the cut.
 func (c *Cut) NewReader() *Reader {
-	return &Reader{s: c.s, cut: c, scratch: map[*Selector]*scratch{}}
+	return &Reader{s: c.s, cut: c, cache: newBlockCache(), scratch: map[*Selector]*scratch{}}
 }
 
 // Offsets lists the cut: source name, partition, offset next to read.
@@ -64,5 +62,5 @@ func (c *Cut) Offsets() []Offset {
 // Select resolves what is asked for, as Store.Select does.
 func (c *Cut) Select(sel Selection) (*Selector, error) { return c.s.Select(sel) }
 
-// Close releases the snapshot.
-func (c *Cut) Close() { c.s.snap.release(c.snap) }
+// Close releases the snapshot. A second call does nothing.
+func (c *Cut) Close() { c.closed.Do(func() { c.s.snap.release(c.snap) }) }

@@ -179,7 +179,9 @@ func (p *Partition) note(r *Record) {
 	p.now.left = false
 	p.now.next = r.Offset + 1
 	p.now.counters.read++
-	p.now.seen = Seen{Offset: r.Offset, Timestamp: r.Timestamp, CRC: r.CRC}
+	if r.Offset >= p.now.seen.Offset { // a replay comes back to it
+		p.now.seen = Seen{Offset: r.Offset, Timestamp: r.Timestamp, CRC: r.CRC}
+	}
 }
 
 // Add counts one record in every view of the source.
@@ -317,12 +319,17 @@ func (p *Partition) End(ctx context.Context, next int64, atEnd bool) error {
 		p.now.next, p.touched = next, true
 	}
 	if !p.touched {
-		return p.store.Err()
+		return p.store.gone()
 	}
-	p.touched = false
 	if err := p.store.waitForRoom(ctx); err != nil {
 		return err
 	}
+	return p.hand(next)
+}
+
+// hand gives each shard its batch, with the mark that they reach together.
+func (p *Partition) hand(next int64) error {
+	p.touched = false
 	m := p.publish()
 	p.mu.Lock()
 	if p.known = true; p.began == nil && m.counters.read == 0 {
@@ -338,6 +345,8 @@ func (p *Partition) End(ctx context.Context, next int64, atEnd bool) error {
 		case sh.in <- message{batch: b}:
 		case <-p.store.failed:
 			return p.store.Err()
+		case <-p.store.ended:
+			return errClosed
 		}
 	}
 	return nil
@@ -349,8 +358,8 @@ func (p *Partition) Leave() {
 	if p.now.left {
 		return
 	}
-	p.now.left, p.touched = true, true
-	_ = p.End(context.Background(), p.now.next, true) // a failed store is told to the next caller
+	p.now.left = true
+	_ = p.hand(p.now.next) // without waiting: a mark needs no room. A failed store is told to the next caller
 }
 
 // done is called by a shard that has applied b; the last one makes the mark visible.
@@ -413,7 +422,7 @@ func storeMax(a *atomic.Int64, n int64) {
 // waitForRoom blocks while memory is over budget or the disk has no room.
 func (s *Store) waitForRoom(ctx context.Context) error {
 	for {
-		if err := s.Err(); err != nil {
+		if err := s.gone(); err != nil {
 			return err
 		}
 		used := s.memory()
@@ -426,6 +435,7 @@ func (s *Store) waitForRoom(ctx context.Context) error {
 		select {
 		case <-s.work.room():
 		case <-time.After(100 * time.Millisecond):
+		case <-s.ended:
 		case <-ctx.Done():
 			return ctx.Err()
 		}

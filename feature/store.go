@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
 	"runtime"
 	"sort"
@@ -45,6 +46,7 @@ type Store struct {
 	failed   chan struct{}
 	err      atomic.Pointer[error]
 	stop     context.CancelFunc
+	ended    <-chan struct{} // closed by stop
 	running  sync.WaitGroup
 
 	selMu     sync.Mutex
@@ -236,7 +238,13 @@ func (s *Store) storePlan() error {
 // start starts the shards and the committer. A fresh state has no head that is not in memory.
 func (s *Store) start(fresh bool) {
 	ctx, stop := context.WithCancel(context.Background())
-	s.stop = stop
+	s.ended = ctx.Done()
+	s.stop = func() {
+		stop()
+		s.appliedMu.Lock()
+		s.applied.Broadcast()
+		s.appliedMu.Unlock()
+	}
 	for i := range s.opt.Shards {
 		sh := &shard{store: s, id: i, heads: map[string]*head{}, in: make(chan message, 64), complete: fresh}
 		s.shards = append(s.shards, sh)
@@ -279,6 +287,22 @@ func (s *Store) fail(err error) {
 	})
 }
 
+// errClosed is answered by what is asked of a closed store.
+var errClosed = errors.New("the store is closed")
+
+// gone is why nothing can be added any more: the store has failed or is closed.
+func (s *Store) gone() error {
+	if err := s.Err(); err != nil {
+		return err
+	}
+	select {
+	case <-s.ended:
+		return errClosed
+	default:
+		return nil
+	}
+}
+
 // Failed is closed when the store cannot go on (a commit error, damaged bytes); Err says why.
 func (s *Store) Failed() <-chan struct{} { return s.failed }
 
@@ -293,9 +317,21 @@ func (s *Store) Err() error {
 // snapshots hands out the newest snapshot of the state, shared among readers: opening one of its own
 // may have to wait for a commit under way.
 type snapshots struct {
-	mu  sync.Mutex
-	cur *sharedSnapshot
+	mu     sync.Mutex
+	cur    *sharedSnapshot // nil: none any more
+	closed bool
 }
+
+// closedSnapshot is read after the end.
+type closedSnapshot struct{}
+
+func (closedSnapshot) Get([]byte, []byte) ([]byte, error) { return nil, errClosed }
+
+func (closedSnapshot) Scan([]byte, []byte) iter.Seq2[state.Entry, error] {
+	return func(yield func(state.Entry, error) bool) { yield(state.Entry{}, errClosed) }
+}
+
+func (closedSnapshot) Close() {}
 
 type sharedSnapshot struct {
 	state.Snapshot
@@ -305,15 +341,24 @@ type sharedSnapshot struct {
 // publish makes snap the newest one.
 func (s *snapshots) publish(snap state.Snapshot) {
 	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		snap.Close()
+		return
+	}
 	old := s.cur
 	s.cur = &sharedSnapshot{Snapshot: snap, refs: 1}
 	s.mu.Unlock()
 	s.release(old)
 }
 
+// acquire returns the newest snapshot; of a closed store one that answers nothing.
 func (s *snapshots) acquire() *sharedSnapshot {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.cur == nil {
+		return &sharedSnapshot{Snapshot: closedSnapshot{}, refs: 1}
+	}
 	s.cur.refs++
 	return s.cur
 }
@@ -334,7 +379,7 @@ func (s *snapshots) release(x *sharedSnapshot) {
 func (s *snapshots) close() {
 	s.mu.Lock()
 	old := s.cur
-	s.cur = nil
+	s.cur, s.closed = nil, true
 	s.mu.Unlock()
 	s.release(old)
 }
