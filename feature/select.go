@@ -178,7 +178,7 @@ func (b *selectorBuilder) fromSet(sel Selection) error {
 		if f.Ref != nil {
 			doc = f.Ref.Doc
 		} else if f.Expr != nil {
-			doc = f.Expr.String()
+			doc = f.Text
 		}
 		if err := b.answer(f.Name, f.Type, doc, b.setFeature(j), i); err != nil {
 			return err

@@ -168,6 +168,7 @@ type SetFeature struct {
 	Name    string
 	Ref     *Feature // nil for an expression
 	Expr    *expr.Program
+	Text    string // of the expression, as users wrote it
 	Deps    []Dep
 	Default event.Value
 	Type    event.Type

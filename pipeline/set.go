@@ -218,6 +218,9 @@ func (s *setScope) compileExpr(n *node) {
 	}
 	in := fmt.Sprintf("%s: feature %q", s.in, name)
 	f := &SetFeature{Name: name}
+	if exprNode != nil {
+		f.Text = strings.TrimSpace(exprNode.text)
+	}
 	if exprNode == nil || !s.bind(f, exprNode, in) {
 		s.broken[name] = true
 		return
