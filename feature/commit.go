@@ -302,6 +302,7 @@ func (c *committer) flushHeads(ctx context.Context, sh *shard, list []*head) err
 			h.dirty = false
 			continue // written since, by an urgent flush
 		}
+		h.prune(c.store.views[viewOf(h.key)].src.restart)
 		from := len(counted)
 		counted = append(append(counted, h.first), h.more...)
 		caps = append(caps, captured{

@@ -3,6 +3,7 @@ package feature
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 )
 
 // head is what is recent of one entity in one view: the rows that are not in the archive yet, the
@@ -57,6 +58,17 @@ func (h *head) count(part int32, next int64) {
 	}
 	h.more = append(h.more, offset{part, next})
 }
+
+// prune forgets positions at or below the restart offset of their partition, as appendHead does. A head
+// of thousands of partitions (files, read one after the other) would look each row up among all of them.
+func (h *head) prune(restart func(part int32) int64) {
+	if len(h.more) < pruneFrom {
+		return
+	}
+	h.more = slices.DeleteFunc(h.more, func(o offset) bool { return o.next <= restart(o.part) })
+}
+
+const pruneFrom = 16
 
 // memory is what h holds, in bytes; blocks of the root are counted by their encoding.
 func (h *head) memory() int64 {

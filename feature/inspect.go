@@ -85,21 +85,34 @@ func inspectEntities(snap state.Snapshot, x *Inspection, byID map[uint16]int) er
 	var prefix string
 	var named map[uint64]bool
 	var v *ViewInspection
+	view := func(key []byte) (*ViewInspection, error) {
+		i, ok := byID[viewOf(string(key))]
+		if !ok {
+			return nil, fmt.Errorf("key %x is of a view that the plan does not know", key)
+		}
+		return &x.Views[i], nil
+	}
 	for e, err := range snap.Scan(nil, []byte(metaPrefix)) {
 		if err != nil {
 			return err
 		}
 		if len(prefix) == 0 || len(e.Key) != len(prefix)+9 || string(e.Key[:len(prefix)]) != prefix {
-			if e.Key[len(e.Key)-1] != kindHead || len(e.Key) < 5 {
+			if len(e.Key) < 5 {
+				return fmt.Errorf("key %x is neither a head nor a block", e.Key)
+			}
+			var err error
+			if v, err = view(e.Key); err != nil {
+				return err
+			}
+			if headless(snap, e) { // a crash came between the first blocks of an entity and its head
+				v.Orphans++
+				v.Bytes += int64(len(e.Value))
+				continue
+			}
+			if e.Key[len(e.Key)-1] != kindHead {
 				return fmt.Errorf("key %x is neither a head nor a block of the head before it", e.Key)
 			}
-			i, ok := byID[viewOf(string(e.Key))]
-			if !ok {
-				return fmt.Errorf("key %x is of a view that the plan does not know", e.Key)
-			}
-			v = &x.Views[i]
 			prefix = string(e.Key[:len(e.Key)-1])
-			var err error
 			if named, err = inspectHead(snap, v, prefix, e.Value); err != nil {
 				return fmt.Errorf("key %x: %w", e.Key, err)
 			}
@@ -115,6 +128,22 @@ func inspectEntities(snap state.Snapshot, x *Inspection, byID map[uint16]int) er
 		}
 	}
 	return nil
+}
+
+// headless tells that e is a block of an entity that has no head. A block's number may end as a head's
+// key does, but its value is not one.
+func headless(snap state.Snapshot, e state.Entry) bool {
+	n := len(e.Key) - 9
+	if n < 4 || e.Key[n] != kindBlock {
+		return false
+	}
+	if e.Key[len(e.Key)-1] == kindHead {
+		if _, err := decodeHead(e.Value); err == nil {
+			return false
+		}
+	}
+	_, err := snap.Get(headKey(nil, string(e.Key[:n])), nil)
+	return errors.Is(err, state.ErrNotFound)
 }
 
 // inspectHead counts a head and its tree, checks the tree's summaries, and returns the ids of its blocks.

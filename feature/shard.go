@@ -102,13 +102,13 @@ func (s *shard) apply(b *batch) error {
 		if off < h.counted(b.part.num) {
 			continue
 		}
-		was := cap(h.rows)
+		was, more := cap(h.rows), cap(h.more)
 		h.rows = append(h.rows, rest.row...)
-		grown += int64(cap(h.rows) - was)
 		added += int64(len(rest.row))
 		h.n++
 		h.added++
 		h.count(b.part.num, off+1)
+		grown += int64(cap(h.rows) - was + 16*(cap(h.more)-more))
 		h.epoch = epoch
 		if !h.dirty {
 			h.dirty = true
