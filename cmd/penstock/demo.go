@@ -28,7 +28,7 @@ type demoCmd struct {
 	Listen string `placeholder:"ADDR" help:"Address to serve on; default 127.0.0.1:8080, with --once a free port."`
 	Speed  int    `default:"600" placeholder:"N" help:"Replay at N times real time, 1 to 3600."`
 
-	Until event.Time `kong:"-"` // with Once: load only events before it; 0: all. Tests load less
+	Until event.Time `kong:"-"` // load events before it; 0: all with Once, else demoStart. Tests load less
 }
 
 // Help shows an example.
@@ -215,24 +215,25 @@ func (d *demo) counted(p *running, want map[string]int64) error {
 	}
 }
 
-// live loads a month, prints what to try, and replays the rest until it is told to stop.
+// live loads what was before the replay, prints what to try, and replays the rest until it is told to stop.
 func (d *demo) live(p *running) error {
-	rest, err := d.load(p, demoStart)
+	begin := cmp.Or(d.Until, demoStart)
+	rest, err := d.load(p, begin)
 	if err == nil {
-		rows := flights.Examples(d.all, demoStart)
+		rows := flights.Examples(d.all, begin)
 		err = d.dir.write("spine.csv", func(w io.Writer) error { return flights.WriteSpine(w, rows) })
 	}
 	if err != nil {
 		return p.stop(err, false, false)
 	}
-	d.say("  replaying  from %s on, %d times as fast as it happened", demoStart, d.Speed)
-	d.commands(p.url)
+	d.say("  replaying  from %s on, %d times as fast as it happened", begin, d.Speed)
+	d.commands(p.url, begin)
 	var sending sync.WaitGroup
 	var errs [2]error
 	start := time.Now()
 	for i, s := range []*flights.Stream{&d.target.Departures, &d.target.Arrivals} {
 		sending.Go(func() {
-			if _, err := d.target.Send(p.ctx, s, rest[i], d.pace(p.ctx, start)); err != nil && p.ctx.Err() == nil {
+			if _, err := d.target.Send(p.ctx, s, rest[i], d.pace(p.ctx, begin, start)); err != nil && p.ctx.Err() == nil {
 				errs[i] = err
 				p.cancel(err)
 			}
@@ -250,11 +251,12 @@ func (d *demo) live(p *running) error {
 	return errors.Join(append(errs[:], err)...)
 }
 
-// pace waits until it is time for an event; false: the demo ends.
-func (d *demo) pace(ctx context.Context, start time.Time) func(event.Time) bool {
+// pace waits until it is time for an event, where the events from begin on are replayed from start on;
+// false: the demo ends.
+func (d *demo) pace(ctx context.Context, begin event.Time, start time.Time) func(event.Time) bool {
 	timer := time.NewTimer(0)
 	return func(t event.Time) bool {
-		after := time.Duration(t.Sub(demoStart)) * time.Microsecond / time.Duration(d.Speed)
+		after := time.Duration(t.Sub(begin)) * time.Microsecond / time.Duration(d.Speed)
 		timer.Reset(time.Until(start.Add(after)))
 		select {
 		case <-timer.C:
@@ -266,8 +268,8 @@ func (d *demo) pace(ctx context.Context, start time.Time) func(event.Time) bool 
 }
 
 // commands prints what works when pasted.
-func (d *demo) commands(url string) {
-	upcoming := d.all[len(flights.Before(d.all, demoStart.Add(flights.Foresight))):]
+func (d *demo) commands(url string, begin event.Time) {
+	upcoming := d.all[len(flights.Before(d.all, begin.Add(flights.Foresight))):]
 	next := upcoming[slices.IndexFunc(upcoming, func(f flights.Flight) bool { return f.Departed })]
 	body := fmt.Sprintf(`{"set": %q, "entities": [{"origin": %q, "carrier": %q, "tailnum": %q}], "request": [{"scheduled": %q, "distance": %d}], "as_of": "latest"}`,
 		demoSet, next.Origin, next.Carrier, next.Tail, next.Scheduled, next.Distance)

@@ -23,10 +23,10 @@ import (
 	"github.com/penstock-ml/penstock/internal/flights"
 )
 
-// demoUntil ends the tests' demos: eleven days.
+// demoUntil ends the tests' demos: five days and a half.
 func demoUntil(t *testing.T) event.Time {
 	t.Helper()
-	until, err := event.ParseTime("2013-01-12T00:00:00Z")
+	until, err := event.ParseTime("2013-01-06T12:00:00Z")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -239,7 +239,8 @@ func TestDemoLive(t *testing.T) {
 	var errs bytes.Buffer
 	done := make(chan int, 1)
 	go func() {
-		code := run(ctx, []string{"demo", "--dir", dir, "--listen", "127.0.0.1:0"}, w, &errs)
+		e := env{ctx: ctx, out: w, errs: &errs, log: slog.New(slog.NewTextHandler(&errs, nil))}
+		code := report(&errs, demoCmd{Dir: dir, Listen: "127.0.0.1:0", Speed: 600, Until: demoUntil(t)}.Run(&e))
 		_ = w.Close()
 		done <- code
 	}()
@@ -261,7 +262,8 @@ func TestDemoLive(t *testing.T) {
 		<-done
 		t.Fatalf("commands %q, page %q\n%s", commands, page, errs.String())
 	}
-	for i, want := range []string{`"status":["present"`, "26402 rows, 23 features", `view="aircraft_arrivals"`} {
+	known := len(flights.Examples(flights.All(), demoUntil(t)))
+	for i, want := range []string{`"status":["present"`, fmt.Sprintf("%d rows, 23 features", known), `view="aircraft_arrivals"`} {
 		out, err := paste(t, commands[i])
 		if err != nil || !strings.Contains(out, want) {
 			t.Errorf("%s: %v: %q is not in\n%s", commands[i], err, want, out)
@@ -278,5 +280,5 @@ func TestDemoLive(t *testing.T) {
 	if code := <-done; code != exitDone {
 		t.Errorf("exit code %d: %s", code, errs.String())
 	}
-	checkParquet(t, filepath.Join(dir, "training.parquet"), 26402)
+	checkParquet(t, filepath.Join(dir, "training.parquet"), known)
 }
