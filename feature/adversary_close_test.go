@@ -158,3 +158,28 @@ func TestSeenDuringReplay(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// TestKeysOfTwoTypes: two views whose keys have one name and two types are not asked for together.
+func TestKeysOfTwoTypes(t *testing.T) {
+	plan := testPlan(t, `pipeline: p
+sources:
+  e: {kafka: {brokers: ["b:9092"], topic: e}, schema: {file: e.avsc}, time: ts}
+entities:
+  user: {id: string}
+  number: {id: long}
+views:
+  v: {source: e, entity: user, columns: {id: user}, features: {n: {count: "*"}}}
+  w: {source: e, entity: number, columns: {id: n}, features: {m: {count: "*"}}}
+`)
+	st := state.NewMemory()
+	defer st.Close()
+	s := testOpen(t, st, plan, 1)
+	defer s.abandon()
+	var bad *SelectError
+	if _, err := s.Select(Selection{Features: []string{"v.n", "w.m"}}); !errors.As(err, &bad) || bad.At != "features[1]" {
+		t.Errorf("select: %v", err)
+	}
+	if _, err := s.Select(Selection{Features: []string{"w.m"}}); err != nil {
+		t.Error(err)
+	}
+}

@@ -140,7 +140,9 @@ func (b *selectorBuilder) dotted(sel Selection) error {
 		if f == nil {
 			return unknown("unknown_feature", "feature", fn, at, featureNames(v.plan))
 		}
-		b.addKeys(v.plan.Entity.Keys)
+		if k, ok := b.addKeys(v.plan.Entity.Keys); !ok {
+			return &SelectError{Code: "malformed", Message: fmt.Sprintf("key %q is of another type in view %q than in those before it", k, vn), Hint: "ask for them apart", At: at}
+		}
 		if err := b.answer(f.Name, f.Type, f.Doc, b.slot(f), i); err != nil {
 			return err
 		}
@@ -241,12 +243,17 @@ func (b *selectorBuilder) slot(f *pipeline.Feature) int {
 	return slot
 }
 
-func (b *selectorBuilder) addKeys(cols []pipeline.Column) {
+// addKeys adds key columns that are not there yet; ok is false if one is there with another type.
+func (b *selectorBuilder) addKeys(cols []pipeline.Column) (clash string, ok bool) {
 	for _, c := range cols {
-		if !slices.ContainsFunc(b.sel.Keys, func(k pipeline.Column) bool { return k.Name == c.Name }) {
+		i := slices.IndexFunc(b.sel.Keys, func(k pipeline.Column) bool { return k.Name == c.Name })
+		if i < 0 {
 			b.sel.Keys = append(b.sel.Keys, c)
+		} else if b.sel.Keys[i].Type.Kind != c.Type.Kind {
+			return c.Name, false
 		}
 	}
+	return "", true
 }
 
 func (b *selectorBuilder) answer(name string, t event.Type, doc string, slot, i int) error {
