@@ -2,12 +2,10 @@ package feature
 
 import (
 	"encoding/binary"
-	"fmt"
 
 	"github.com/cespare/xxhash/v2"
 
 	"github.com/penstock-ml/penstock/event"
-	"github.com/penstock-ml/penstock/pipeline"
 )
 
 // The keys of the state (docs/format/head.md):
@@ -27,15 +25,8 @@ const (
 // maxKeyBytes bounds the encoding of an entity; a longer key is a dead letter of reason "key".
 const maxKeyBytes = 4096
 
-// appendEntity appends the encoding of an entity's key values, in the order of its columns: for each
-// a zigzag varint (boolean, long, instants) or a length uvarint and bytes (string, bytes).
-func appendEntity(dst []byte, keys []event.Value) []byte {
-	for i := range keys {
-		dst = appendKeyValue(dst, &keys[i])
-	}
-	return dst
-}
-
+// appendKeyValue appends one key column of an entity: a zigzag varint (boolean, long, instants) or a
+// length uvarint and bytes (string, bytes).
 func appendKeyValue(dst []byte, v *event.Value) []byte {
 	switch v.Kind {
 	case event.String, event.Bytes:
@@ -43,32 +34,6 @@ func appendKeyValue(dst []byte, v *event.Value) []byte {
 		return append(dst, v.Str...)
 	}
 	return binary.AppendVarint(dst, int64(v.Num))
-}
-
-// decodeEntity is the inverse of appendEntity; the strings alias b.
-func decodeEntity(cols []pipeline.Column, b []byte) ([]event.Value, []byte, error) {
-	var out []event.Value
-	for _, c := range cols {
-		v := event.Value{Kind: c.Type.Kind}
-		switch c.Type.Kind {
-		case event.String, event.Bytes:
-			n, w := binary.Uvarint(b)
-			if w <= 0 || n > uint64(len(b)-w) {
-				return nil, nil, fmt.Errorf("decode entity key: column %q is cut off", c.Name)
-			}
-			v.Str = event.Alias(b[w : w+int(n)])
-			b = b[w+int(n):]
-		default:
-			n, w := binary.Varint(b)
-			if w <= 0 {
-				return nil, nil, fmt.Errorf("decode entity key: column %q is cut off", c.Name)
-			}
-			v.Num = uint64(n)
-			b = b[w:]
-		}
-		out = append(out, v)
-	}
-	return out, b, nil
 }
 
 // appendPrefix appends slot, view and a room for the entity that the caller appends; see sealPrefix.

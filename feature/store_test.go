@@ -118,7 +118,8 @@ func randomEvents(rng *rand.Rand, plan *pipeline.Plan, n, parts, users int) []or
 			}
 		}
 		if rng.IntN(300) == 0 {
-			vals["amount"] = event.DoubleOf([]float64{math.Inf(1), math.NaN(), 1e308, -0.0, 5e-324}[rng.IntN(5)])
+			x := []float64{math.Inf(1), math.NaN(), 1e308, math.Copysign(0, -1), 5e-324}[rng.IntN(5)]
+			vals["amount"] = event.Value{Kind: event.Double, Num: math.Float64bits(x)}
 		}
 		r := oracle.Record{Partition: int32(p), Offset: next[p], Arrival: at.Add(event.Duration(rng.Int64N(int64(event.Minute))))}
 		if rng.IntN(200) == 0 {

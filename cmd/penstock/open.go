@@ -54,8 +54,10 @@ func openBadger(e *env, plan *pipeline.Plan, dir string) (*state.Badger, error) 
 func planHint(err error, file, dir string) error {
 	var p *feature.PlanError
 	if errors.As(err, &p) {
-		return hinted{fmt.Errorf("open state %s: %w", dir, err),
-			fmt.Sprintf("see `penstock plan %s --state %s`; run the changed file on a new directory, or the old file on this one", file, dir)}
+		return hinted{
+			fmt.Errorf("open state %s: %w", dir, err),
+			fmt.Sprintf("see `penstock plan %s --state %s`; run the changed file on a new directory, or the old file on this one", file, dir),
+		}
 	}
 	return err
 }

@@ -7,11 +7,10 @@ import (
 	"fmt"
 	"math"
 	"net"
+	"net/http"
 	"os"
 	"runtime/debug"
 	"time"
-
-	"net/http"
 
 	"github.com/penstock-ml/penstock/export"
 	"github.com/penstock-ml/penstock/feature"
