@@ -33,7 +33,6 @@ type committer struct {
 	urgent  []*head
 	waiters []chan error // of a whole checkpoint
 	freed   chan struct{}
-	dirty   atomic.Int64
 
 	// Of the building goroutine.
 	cur   *job
