@@ -287,13 +287,16 @@ func deadKey(d *DeadLetter) []byte {
 	return append(k, 0)
 }
 
-// storeDead puts one dead letter, in pieces if it is long. A replayed one has the same key: it is
-// stored once. Only the last piece tells that all are there: a crash may have come between two.
+// storeDead puts one dead letter, in pieces if it is long, behind the time at which it is stored: how
+// long it is kept counts from then, since what a topic or a file tells may be of years ago. A replayed
+// one has the same key: it is stored once. Only the last piece tells that all are there: a crash may
+// have come between two.
 func (c *committer) storeDead(p *Partition, d *DeadLetter) error {
-	b, err := json.Marshal(d)
+	text, err := json.Marshal(d)
 	if err != nil {
 		return fmt.Errorf("store dead letter: %w", err)
 	}
+	b := append(binary.BigEndian.AppendUint64(nil, uint64(c.store.opt.Now())), text...)
 	key := deadKey(d)
 	snap := c.store.snap.acquire()
 	defer c.store.snap.release(snap)
@@ -328,11 +331,14 @@ func (c *committer) storeDead(p *Partition, d *DeadLetter) error {
 func (c *committer) trimDead(src *source) error {
 	now := c.store.opt.Now()
 	from := append([]byte(keyDead+src.plan.Name), 0)
-	if src.deadBytes <= src.plan.Dead.Budget && now < src.deadChecked.Add(event.Minute) {
+	aged := now >= src.deadChecked.Add(event.Hour)
+	if src.deadBytes <= src.plan.Dead.Budget && !aged {
 		return nil
 	}
-	src.deadChecked = now
-	last := ""
+	if aged {
+		src.deadChecked = now
+	}
+	last, drop := "", false
 	snap := c.store.snap.acquire()
 	defer c.store.snap.release(snap)
 	for e, err := range snap.Scan(from, prefixEnd(from)) {
@@ -342,14 +348,18 @@ func (c *committer) trimDead(src *source) error {
 		if len(e.Key) < len(from)+10 {
 			return fmt.Errorf("trim dead letters: the key %x is damaged", e.Key)
 		}
-		at := event.Time(binary.BigEndian.Uint64(e.Key[len(from):]) ^ 1<<63)
-		id := string(e.Key[:len(e.Key)-2])
-		if id != last && src.deadBytes <= src.plan.Dead.Budget && at.Add(src.plan.Dead.Keep) >= now {
-			break // never between the pieces of one
+		if id := string(e.Key[:len(e.Key)-2]); id != last { // never between the pieces of one
+			old := aged && len(e.Value) >= 8 && event.Time(binary.BigEndian.Uint64(e.Value)).Add(src.plan.Dead.Keep) < now
+			last, drop = id, old || src.deadBytes > src.plan.Dead.Budget
+			if drop {
+				src.deadDropped.Add(1)
+			}
 		}
-		if id != last {
-			last = id
-			src.deadDropped.Add(1)
+		if !drop {
+			if !aged {
+				break // within the budget
+			}
+			continue
 		}
 		if err := c.reserve(context.Background(), len(e.Key), 1); err != nil {
 			return err
@@ -381,11 +391,12 @@ func scanDead(snap state.Snapshot, f func(d *DeadLetter) error) error {
 	var last string
 	var next uint16 // piece
 	flush := func() error {
-		if len(whole) == 0 {
+		if len(whole) < 8 { // when it was stored
+			whole = whole[:0]
 			return nil
 		}
 		var d DeadLetter
-		err := json.Unmarshal(whole, &d)
+		err := json.Unmarshal(whole[8:], &d)
 		whole = whole[:0]
 		var torn *json.SyntaxError
 		if errors.As(err, &torn) {
