@@ -46,8 +46,6 @@ func pipelineText(rng *rand.Rand, brokers []string, registry string, sources []s
 		}
 		if s.deadTopic != "" {
 			p("    on_error: {dead_letter: %s}", s.deadTopic)
-		} else {
-			p("    on_error: {keep: 1000w}") // counted from the arrival, which is in the past
 		}
 	}
 	p("entities:")
