@@ -183,3 +183,42 @@ views:
 		t.Error(err)
 	}
 }
+
+// TestQueuesAreAccounted: rows that wait for a shard count as memory, and ingest waits when they are too many.
+func TestQueuesAreAccounted(t *testing.T) {
+	plan := testPlan(t, countPipeline)
+	st := state.NewMemory()
+	defer st.Close()
+	s := testOpen(t, st, plan, 1)
+	s.headBudget = 32 << 10
+	s.shards[0].mu.Lock() // nothing is applied
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	var err error
+	p := s.Partition(plan.Sources[0], 0)
+	for i := range 20 {
+		for j := range 100 {
+			rec := Record{Offset: int64(100*i + j), Arrival: 1_700_000_000_000_000, Slots: make([]event.Value, len(plan.Sources[0].Columns))}
+			for j, c := range plan.Sources[0].Columns {
+				rec.Slots[j] = map[string]event.Value{"user": event.StringOf("u"), "n": event.LongOf(1), "ts": event.TimestampOf(1_700_000_000_000_000)}[c.Name]
+			}
+			p.Add(&rec)
+		}
+		if err = p.End(ctx, int64(100*i+100), false); err != nil {
+			break
+		}
+	}
+	s.shards[0].mu.Unlock()
+	if !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("a queue beyond the budget was taken: %v", err)
+	}
+	if err := p.End(t.Context(), 2000, false); err != nil { // what was not handed over goes now
+		t.Error(err)
+	}
+	if err := s.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := s.queued.Load(); n != 0 {
+		t.Errorf("%d bytes are queued after the end", n)
+	}
+}

@@ -341,6 +341,7 @@ func (p *Partition) hand(next int64) error {
 		b := p.batch(i, next)
 		p.fill[i] = nil
 		b.mark = m
+		p.store.queued.Add(int64(len(b.buf)))
 		select {
 		case sh.in <- message{batch: b}:
 		case <-p.store.failed:

@@ -67,6 +67,7 @@ func (s *shard) run(ctx context.Context) {
 				s.store.fail(err)
 				return
 			}
+			s.store.queued.Add(-int64(len(m.batch.buf)))
 			m.batch.part.done(m.batch)
 		}
 	}
@@ -216,9 +217,9 @@ func (s *shard) takeDirty() []*head {
 	return list
 }
 
-// memory sums what all shards hold.
+// memory sums what all shards hold and what waits for them.
 func (s *Store) memory() int64 {
-	var m int64
+	m := s.queued.Load()
 	for _, sh := range s.shards {
 		m += sh.mem.Load()
 	}

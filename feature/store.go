@@ -53,6 +53,7 @@ type Store struct {
 	selectors map[string]*Selector
 	overflows []atomic.Int64 // by view id
 
+	queued      atomic.Int64 // bytes of rows handed over and not yet applied
 	deadWaiting atomic.Int64 // bytes of dead letters that wait for a checkpoint
 }
 
