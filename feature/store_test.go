@@ -118,7 +118,11 @@ func randomEvents(rng *rand.Rand, plan *pipeline.Plan, n, parts, users int) []or
 			}
 		}
 		if rng.IntN(300) == 0 {
-			x := []float64{math.Inf(1), math.NaN(), 1e308, math.Copysign(0, -1), 5e-324}[rng.IntN(5)]
+			n := 5
+			if users <= 10 {
+				n = 3 // the oracle's fractions of the last two are slow over many rows
+			}
+			x := []float64{math.Inf(1), math.NaN(), math.Copysign(0, -1), 1e308, 5e-324}[rng.IntN(n)]
 			vals["amount"] = event.Value{Kind: event.Double, Num: math.Float64bits(x)}
 		}
 		r := oracle.Record{Partition: int32(p), Offset: next[p], Arrival: at.Add(event.Duration(rng.Int64N(int64(event.Minute))))}
@@ -240,14 +244,18 @@ func oracleRun(t *testing.T, seed uint64) {
 	rng := rand.New(rand.NewPCG(seed, 0))
 	plan := testPlan(t, testPipeline)
 	users := []int{1, 3, 10, 200}[rng.IntN(4)]
-	records := randomEvents(rng, plan, 6000, 1+rng.IntN(4), users)
+	n := 6000
+	if users <= 3 {
+		n = 2500 // the oracle reads all rows of an entity for every cell
+	}
+	records := randomEvents(rng, plan, n, 1+rng.IntN(4), users)
 	ing := oracle.Ingest(plan.Sources[0], plan.Views, records)[0]
 	st := state.NewMemory()
 	defer st.Close()
 	for crash := range 4 {
 		s := testOpen(t, st, plan, []int{1, 2, 8}[rng.IntN(3)])
 		for range 1 + rng.IntN(4) {
-			feed(ctx, t, rng, s, plan, records, rng.IntN(1500))
+			feed(ctx, t, rng, s, plan, records, rng.IntN(n/4))
 			if rng.IntN(2) == 0 {
 				if err := s.Flush(ctx); err != nil {
 					t.Fatal(err)
@@ -310,7 +318,7 @@ func checkCounts(t *testing.T, s *Store, ing oracle.Ingested, records int) {
 	if sum := v.Applied + v.Filtered + v.Duplicate + v.Late + v.Dead; sum != st.Sources[0].Read || sum != int64(records) {
 		t.Errorf("outcomes add up to %d, %d records read, %d given", sum, st.Sources[0].Read, records)
 	}
-	if v.Late == 0 && records > 3000 {
+	if v.Late == 0 && records > 2000 {
 		t.Error("no record was late: the test shows less than it should")
 	}
 	if v.Horizon != ing.Horizon {
