@@ -497,8 +497,8 @@ func (sp spine) args(where ...string) []string {
 	return append(args, where...)
 }
 
-// exports writes every spine's CSV (as of and as served) and Parquet into dir, and compares each cell of
-// the CSVs. where is --state DIR or --server URL.
+// exports writes every spine's CSV and Parquet, as of and as served, into dir, and compares each cell.
+// where is --state DIR or --server URL.
 func exports(t *testing.T, spines []spine, dir string, where ...string) {
 	t.Helper()
 	for _, sp := range spines {
@@ -515,6 +515,7 @@ func exports(t *testing.T, spines []spine, dir string, where ...string) {
 				}
 			}
 			sp.check(t, filepath.Join(dir, name+".csv"), served)
+			sp.checkParquet(t, filepath.Join(dir, name+".parquet"), served)
 		}
 	}
 }

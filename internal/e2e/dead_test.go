@@ -2,10 +2,16 @@ package e2e
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/penstock-ml/penstock/feature"
 	"github.com/penstock-ml/penstock/internal/oracle"
@@ -55,7 +61,7 @@ func (w *world) deadLetters(t *testing.T, s *scenario, dir string) {
 	}
 	n := 0
 	for name, l := range s.logs {
-		if w.plan.View("v0").Source.Name == name && w.plan.View("v0").Source.Dead.Topic != "" {
+		if l.deadTopic != "" {
 			continue
 		}
 		for id, r := range w.wantDead(name, l.read(t)) {
@@ -73,4 +79,66 @@ func (w *world) deadLetters(t *testing.T, s *scenario, dir string) {
 	if n != len(got) || n == 0 {
 		t.Errorf("%d dead letters are kept, want %d", len(got), n)
 	}
+}
+
+// deadTopic checks that every dead and late record of the source a stands in its topic, at least once,
+// with its bytes, and nothing else.
+func (w *world) deadTopic(t *testing.T, l *topicLog) {
+	t.Helper()
+	const topic = "alpha.dead"
+	want := w.wantDead("a", l.read(t))
+	end := endOffset(t, l.brokers, topic)
+	seen := map[string]bool{}
+	c := client(t, l.brokers, kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for next := int64(0); next < end; {
+		fetches := c.PollFetches(ctx)
+		if err := ctx.Err(); err != nil {
+			t.Fatalf("read %s: at %d of %d: %v", topic, next, end, err)
+		}
+		fetches.EachRecord(func(r *kgo.Record) {
+			next = r.Offset + 1
+			h := map[string]string{}
+			for _, x := range r.Headers {
+				h[x.Key] = string(x.Value)
+			}
+			id := fmt.Sprintf("%s@%s %s %s", h["penstock-partition"], h["penstock-offset"], h["penstock-view"], h["penstock-reason"])
+			x, ok := want[id]
+			if !ok || h["penstock-source"] != "a" || !bytes.Equal(x.value, r.Value) || !bytes.Equal(x.key, r.Key) || (x.value == nil) != (r.Value == nil) {
+				t.Errorf("the dead letter %s of %s: known %v, key %q, value %q", id, h["penstock-source"], ok, r.Key, r.Value)
+			}
+			seen[id] = true
+		})
+	}
+	for id := range want {
+		if !seen[id] {
+			t.Errorf("no dead letter in the topic for %s", id)
+		}
+	}
+	t.Logf("%d dead letters in the topic, %d different ones", end, len(want))
+}
+
+// endOffset is the end of a topic of one partition.
+func endOffset(t *testing.T, brokers []string, topic string) int64 {
+	t.Helper()
+	req := kmsg.NewPtrListOffsetsRequest()
+	rt := kmsg.NewListOffsetsRequestTopic()
+	rt.Topic = topic
+	rp := kmsg.NewListOffsetsRequestTopicPartition()
+	rp.Timestamp = -1
+	rt.Partitions = append(rt.Partitions, rp)
+	req.Topics = append(req.Topics, rt)
+	for _, shard := range client(t, brokers).RequestSharded(t.Context(), req) {
+		if shard.Err != nil {
+			t.Fatal(shard.Err)
+		}
+		p := shard.Resp.(*kmsg.ListOffsetsResponse).Topics[0].Partitions[0]
+		if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
+			t.Fatalf("end of %s: %v", topic, err)
+		}
+		return p.Offset
+	}
+	t.Fatalf("end of %s: no answer", topic)
+	return 0
 }

@@ -7,8 +7,10 @@ import (
 	"math"
 	"math/big"
 	"math/rand/v2"
+	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -262,6 +264,14 @@ func startRegistry(t *testing.T, subjects ...string) (url string, ids []int) {
 	t.Helper()
 	reg := srfake.New()
 	t.Cleanup(reg.Close)
+	var asked atomic.Int64
+	reg.Intercept(func(w http.ResponseWriter, _ *http.Request) bool { // it is away now and then
+		away := asked.Add(1)%5 == 1
+		if away {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+		return away
+	})
 	for _, subject := range subjects {
 		ids = ids[:0]
 		for _, v := range versions {

@@ -23,18 +23,16 @@ type scenario struct {
 
 // newScenario makes a pipeline over the topics alpha and beta, which must exist, and what will be
 // produced to them. deadTopic, if any, takes the dead letters of alpha.
-func newScenario(t *testing.T, rng *rand.Rand, brokers []string, records, partitions int, suffix, deadTopic string) *scenario {
+func newScenario(t *testing.T, rng *rand.Rand, brokers []string, records, partitions int, deadTopic string) *scenario {
 	t.Helper()
 	sources := twoSources(rng.Uint64())
-	for i := range sources {
-		sources[i].topic += suffix
-	}
 	sources[0].deadTopic = deadTopic
 	url, ids := startRegistry(t, sources[0].topic+"-value", sources[1].topic+"-value")
 	s := &scenario{rng: rng, brokers: brokers, logs: map[string]*topicLog{}}
 	s.file, s.plan = compile(t, pipelineText(rng, brokers, url, sources))
 	for _, src := range sources {
 		s.logs[src.name] = newTopicLog(t, rng, brokers, src.topic, makeRecords(t, rng, records, partitions, ids))
+		s.logs[src.name].deadTopic = src.deadTopic
 	}
 	return s
 }
@@ -72,7 +70,7 @@ func TestKill(t *testing.T) {
 		}
 	}
 	rng := rand.New(rand.NewPCG(seed(t), 1))
-	s := newScenario(t, rng, embedded(t, 4, "alpha", "beta"), 1500+40*kills, 4, "", "")
+	s := newScenario(t, rng, embedded(t, 4, "alpha", "beta"), 1500+40*kills, 4, "alpha.dead")
 	dir := filepath.Join(t.TempDir(), "state")
 	for i := range kills {
 		proc := launch(t, s.file, dir)
@@ -102,6 +100,7 @@ func TestKill(t *testing.T) {
 	exports(t, spines, first, "--server", proc.url)
 	proc.stop(t)
 	w.deadLetters(t, s, dir)
+	w.deadTopic(t, s.logs["a"])
 	exports(t, spines, second, "--state", dir)
 	sameFiles(t, first, second)
 

@@ -52,6 +52,8 @@ type topicLog struct {
 	rng     *rand.Rand
 	plain   []*kgo.Client // one for each codec
 	txn     *kgo.Client
+
+	deadTopic string // where its dead letters go; empty: kept in the state
 }
 
 var kgoCodecs = map[string]kgo.CompressionCodec{
