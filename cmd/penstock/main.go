@@ -34,6 +34,7 @@ type cli struct {
 	Check   checkCmd   `cmd:"" help:"Find every mistake in pipeline files."`
 	Plan    planCmd    `cmd:"" help:"Tell how a pipeline file differs from the plan of a state directory."`
 	Run     runCmd     `cmd:"" help:"Consume events, keep features, serve them."`
+	Produce produceCmd `cmd:"" help:"Send the rows of a file to a topic, as Avro."`
 	Get     getCmd     `cmd:"" help:"Look features of one entity up."`
 	Export  exportCmd  `cmd:"" help:"Write a training table: a spine with features as of each row's instant."`
 	Inspect inspectCmd `cmd:"" help:"Tell what a state directory holds."`
