@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	neturl "net/url"
 
 	"github.com/penstock-ml/penstock/export"
 	"github.com/penstock-ml/penstock/feature"
@@ -48,6 +49,10 @@ func (c exportCmd) Run(e *env) error {
 	var err error
 	if url != "" {
 		rep, err = (&export.Client{URL: url}).Export(e.ctx, req)
+		var unreachable *neturl.Error
+		if errors.As(err, &unreachable) {
+			err = hinted{err, serverHint}
+		}
 	} else {
 		rep, err = c.offline(e, req)
 	}

@@ -152,6 +152,9 @@ func (c getCmd) offline(e *env, body []byte) (int, []byte, error) {
 	return rec.Code, rec.Body.Bytes(), store.Close(e.ctx)
 }
 
+// serverHint is what to do about a server that does not answer.
+const serverHint = "is `penstock run` running, and does it listen there?"
+
 func post(e *env, url string, body []byte) (int, []byte, error) {
 	req, err := http.NewRequestWithContext(e.ctx, http.MethodPost, url, bytes.NewReader(body))
 	if err != nil {
@@ -160,7 +163,7 @@ func post(e *env, url string, body []byte) (int, []byte, error) {
 	req.Header.Set("Content-Type", "application/json")
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return 0, nil, hinted{fmt.Errorf("ask the server: %w", err), "is `penstock run` running, and does it listen there?"}
+		return 0, nil, hinted{fmt.Errorf("ask the server: %w", err), serverHint}
 	}
 	defer func() { _ = res.Body.Close() }()
 	b, err := io.ReadAll(res.Body)
