@@ -204,11 +204,11 @@ func (s *session) stop() {
 
 // caughtUp is nil when a server is ready, has read something, and has nothing left to read.
 func caughtUp(url string) error {
-	body, err := get(url + "/readyz")
-	if err != nil {
+	if _, err := get(url + "/readyz"); err != nil {
 		return err
 	}
-	if body, err = get(url + "/v1/pipeline"); err != nil {
+	body, err := get(url + "/v1/pipeline")
+	if err != nil {
 		return err
 	}
 	var d struct {
