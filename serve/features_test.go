@@ -156,10 +156,13 @@ func TestKeepsNothingOfARequest(t *testing.T) {
 }
 
 func TestNotReady(t *testing.T) {
-	lag := int64(10)
+	lag, known := int64(10), true
 	f := newFixture(t, func(c *Config) {
 		c.ReadyLag = 9
 		c.Status = func() []SourceStatus {
+			if !known {
+				return []SourceStatus{{Source: "tx", Waiting: "the broker is away"}}
+			}
 			return []SourceStatus{{Source: "tx", Waiting: "the broker is away", Partitions: []PartitionStatus{{Partition: 0, Lag: lag}}}}
 		}
 	})
@@ -175,7 +178,11 @@ func TestNotReady(t *testing.T) {
 	if res, body := f.do("GET", "/readyz", ""); res.StatusCode != 503 || !strings.Contains(body, "not known yet") {
 		t.Errorf("%d %s", res.StatusCode, body)
 	}
-	lag = 9
+	known = false
+	if res, body := f.do("GET", "/readyz", ""); res.StatusCode != 503 || !strings.Contains(body, "not known yet") {
+		t.Errorf("%d %s", res.StatusCode, body)
+	}
+	known, lag = true, 9
 	if res, body := f.do("GET", "/readyz", ""); res.StatusCode != 200 || body != "ready\n" {
 		t.Errorf("%d %s", res.StatusCode, body)
 	}

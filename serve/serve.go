@@ -51,6 +51,7 @@ type Config struct {
 type SourceStatus struct {
 	Source     string
 	Waiting    string // why nothing is read: the broker is away, the topic does not exist yet; else empty
+	Done       bool   // files that are read to their end
 	Partitions []PartitionStatus
 }
 
@@ -269,6 +270,9 @@ func (s *Server) ready() *apiError {
 	}
 	var lag int64
 	for _, src := range s.cfg.Status() {
+		if len(src.Partitions) == 0 && !src.Done {
+			return notReady(fmt.Sprintf("the partitions of source %s are not known yet", src.Source))
+		}
 		for _, p := range src.Partitions {
 			if p.Lag < 0 {
 				return notReady(fmt.Sprintf("the lag of partition %d of source %s is not known yet", p.Partition, src.Source))

@@ -188,7 +188,7 @@ func (p *running) writeServerFile() error {
 func (p *running) status() []serve.SourceStatus {
 	var out []serve.SourceStatus
 	for _, s := range p.runner.Status() {
-		x := serve.SourceStatus{Source: s.Name, Waiting: s.Waiting}
+		x := serve.SourceStatus{Source: s.Name, Waiting: s.Waiting, Done: s.Done}
 		for _, q := range s.Partitions {
 			x.Partitions = append(x.Partitions, serve.PartitionStatus{Partition: q.Partition, Lag: q.Lag, Waiting: q.Waiting})
 		}
