@@ -26,7 +26,7 @@ type Options struct {
 // Observer is told what happens, for metrics; nil fields are skipped. Called from several goroutines.
 type Observer struct {
 	Commit   func(took time.Duration, values, bytes int)
-	Servable func(sinceArrival time.Duration) // of the newest record of each batch
+	Servable func(sinceArrival time.Duration) // of the newest record of each batch; not of files, whose rows arrive at their event time
 }
 
 // Record is one decoded record. All slices belong to the caller again after Partition.Add returns.

@@ -123,7 +123,7 @@ func (s *shard) apply(b *batch) error {
 	s.mu.Unlock()
 	s.mem.Add(grown)
 	s.unsaved.Add(added)
-	if f := s.store.opt.Observe.Servable; f != nil && b.arrival != event.MinTime {
+	if f := s.store.opt.Observe.Servable; f != nil && b.arrival != event.MinTime && b.part.src.plan.File == nil {
 		f(time.Duration(s.store.opt.Now().Sub(b.arrival)) * time.Microsecond)
 	}
 	return nil
