@@ -80,7 +80,7 @@ func (c produceCmd) open(e *env) (*stream.Rows, error) {
 	rows, err := stream.OpenRows(cfg)
 	var format *stream.FormatError
 	if errors.As(err, &format) {
-		return nil, misuse{err}
+		return nil, hinted{misuse{err}, format.Hint()}
 	}
 	return rows, missing(err)
 }
