@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"sync/atomic"
 	"testing"
 
@@ -84,7 +85,8 @@ func offer(ctx context.Context, rng *rand.Rand, s *Store, plan *pipeline.Plan, r
 	return s.Flush(ctx)
 }
 
-// TestCrashAtEveryCommit stops the state after its k-th commit, for every k, with batches so small that
+// TestCrashAtEveryCommit stops the state after its k-th commit, for every fourth k (every k with
+// PENSTOCK_LONG=1), with batches so small that
 // a checkpoint takes many: whatever is found then can be read, and the replay counts everything once.
 func TestCrashAtEveryCommit(t *testing.T) {
 	ctx := t.Context()
@@ -94,10 +96,14 @@ func TestCrashAtEveryCommit(t *testing.T) {
 	records := randomEvents(rand.New(rand.NewPCG(11, 0)), plan, 1500, 2, users)
 	ing := oracle.Ingest(plan.Sources[0], plan.Views, records)[0]
 	value := make([]byte, 200<<10)
-	for k, step := int64(1), int64(1); ; k += step {
-		if testing.Short() {
-			step = 7
-		}
+	step := int64(4)
+	switch {
+	case os.Getenv("PENSTOCK_LONG") != "":
+		step = 1
+	case testing.Short():
+		step = 17
+	}
+	for k := int64(1); ; k += step {
 		rng := rand.New(rand.NewPCG(uint64(k), 3))
 		mem := state.NewMemory()
 		mem.SetLimits(6, 300<<10)
