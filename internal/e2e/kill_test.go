@@ -62,7 +62,7 @@ func (s *scenario) world(t *testing.T) *world {
 // TestKill kills the real process again and again while events come in, and compares what it then knows
 // with the oracle, and byte by byte with a process that nobody killed.
 func TestKill(t *testing.T) {
-	kills := 20
+	kills := defaultKills
 	if s := os.Getenv("PENSTOCK_KILLS"); s != "" {
 		var err error
 		if kills, err = strconv.Atoi(s); err != nil {

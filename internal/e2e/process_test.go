@@ -22,8 +22,13 @@ import (
 	"github.com/penstock-ml/penstock/internal/kafkatest"
 )
 
-// program is the real program, built once.
-var program string
+// program is the real program, built once; verbs is it for all but `run`, never with the race detector.
+var program, verbs string
+
+var (
+	raceFlag     string
+	defaultKills = 20
+)
 
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
@@ -33,14 +38,27 @@ func TestMain(m *testing.M) {
 			return 1
 		}
 		defer func() { _ = os.RemoveAll(dir) }()
-		program = filepath.Join(dir, "penstock")
-		out, err := exec.Command("go", "build", "-buildvcs=false", "-o", program, "github.com/penstock-ml/penstock/cmd/penstock").CombinedOutput()
+		verbs = filepath.Join(dir, "penstock")
+		program, err = verbs, build(verbs)
+		if err == nil && raceFlag != "" {
+			program = filepath.Join(dir, "penstock-race")
+			err = build(program, raceFlag)
+		}
 		if err != nil {
-			fmt.Fprintf(os.Stderr, "build penstock: %v\n%s", err, out)
+			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
 		return kafkatest.Main(m)
 	}())
+}
+
+func build(path string, flags ...string) error {
+	args := append([]string{"build", "-buildvcs=false", "-o", path}, flags...)
+	out, err := exec.Command("go", append(args, "github.com/penstock-ml/penstock/cmd/penstock")...).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("build penstock: %w\n%s", err, out)
+	}
+	return nil
 }
 
 // seed is that of the scenario.
@@ -124,8 +142,13 @@ func launch(t *testing.T, file, dir string, args ...string) *server {
 	go func() { s.done <- s.cmd.Wait() }()
 	t.Cleanup(func() {
 		_ = s.cmd.Process.Kill()
+		text := s.log.String()
+		for _, bad := range []string{"DATA RACE", "panic: ", "fatal error: "} {
+			if strings.Contains(text, bad) {
+				t.Errorf("process %d wrote %q", s.cmd.Process.Pid, bad)
+			}
+		}
 		if t.Failed() {
-			text := s.log.String()
 			t.Logf("log of process %d:\n%s", s.cmd.Process.Pid, text[max(0, len(text)-4000):])
 		}
 	})
@@ -257,7 +280,7 @@ func (s *server) post(path string, question any) (int, []byte, error) {
 // penstock runs a verb to its end.
 func penstock(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
-	cmd := exec.Command(program, args...)
+	cmd := exec.Command(verbs, args...)
 	var out, errs strings.Builder
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	err := cmd.Run()
