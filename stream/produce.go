@@ -74,7 +74,8 @@ func Produce(ctx context.Context, cfg ProduceConfig, messages iter.Seq2[Message,
 	}
 	for m, err := range messages {
 		if err != nil {
-			return done, errors.Join(err, flush())
+			err = errors.Join(err, flush()) // before done is read
+			return done, err
 		}
 		msg := kafka.Message{Key: m.Key, Value: m.Value}
 		if m.Timestamp != 0 && m.Timestamp != event.MinTime {
@@ -86,7 +87,8 @@ func Produce(ctx context.Context, cfg ProduceConfig, messages iter.Seq2[Message,
 			}
 		}
 	}
-	return done, flush()
+	err = flush() // before done is read
+	return done, err
 }
 
 // firstError is the first of the errors that a writer gives for each message.
