@@ -20,6 +20,9 @@ func loadPlan(e *env, file string, subject func(pipeline.RegistryRef) (*schemas.
 		return nil, misuse{fmt.Errorf("pipeline file %s does not exist", file)}
 	}
 	plan, list := pipeline.Load(file, pipeline.Options{Subject: subject})
+	if err := e.ctx.Err(); err != nil {
+		return nil, err // told to stop while waiting for a registry
+	}
 	if len(list) > 0 {
 		if err := list.Write(e.errs); err != nil {
 			return nil, err

@@ -37,6 +37,10 @@ func (runCmd) Help() string {
 // Run consumes and serves until it is told to stop; then it flushes and returns.
 func (c runCmd) Run(e *env) error {
 	p, err := startPipeline(e, c)
+	if err != nil && e.ctx.Err() != nil {
+		e.log.Info("stopped before anything was read")
+		return nil
+	}
 	if err != nil {
 		return err
 	}
