@@ -93,8 +93,14 @@ func BoolOf(b bool) Value {
 // LongOf returns a long value.
 func LongOf(n int64) Value { return Value{Kind: Long, Num: uint64(n)} }
 
-// DoubleOf returns a double value; -0 becomes +0.
-func DoubleOf(f float64) Value { return Value{Kind: Double, Num: math.Float64bits(f + 0)} }
+// DoubleOf returns a double value; -0 becomes +0, and every NaN the same one, so that equal answers are
+// equal bits.
+func DoubleOf(f float64) Value {
+	if f != f {
+		f = math.NaN()
+	}
+	return Value{Kind: Double, Num: math.Float64bits(f + 0)}
+}
 
 // StringOf returns a string value that aliases s.
 func StringOf(s string) Value { return Value{Kind: String, Str: s} }
