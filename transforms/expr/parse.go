@@ -88,6 +88,7 @@ func (t *tree) parseError(err error) *Error {
 		if strings.HasPrefix(quoted, "EOF") {
 			x.Msg = "the expression ends too early"
 			from, to = len([]rune(t.src)), len([]rune(t.src))
+			word = ""
 		}
 		x.Hint = unexpectedHint(word)
 	}
