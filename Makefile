@@ -1,9 +1,10 @@
 # `make` lists what there is. Logic that grows goes into scripts: .ci/ for checks, deploy/ for images,
 # bench/ for measurements.
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-fast lint fuzz bench kafka-image image compose-check clean
+.PHONY: help build demo test test-fast lint fuzz kill bench kafka-image image compose-check clean
 
 FUZZ_SECONDS ?= 30
+KILLS ?= 200
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +26,9 @@ lint: ## vet, staticcheck, gofumpt
 
 fuzz: ## fuzz every target for FUZZ_SECONDS each
 	.ci/fuzz $(FUZZ_SECONDS)
+
+kill: ## kill the real program 200 times (KILLS) while it consumes, and compare every cell
+	PENSTOCK_KILLS=$(KILLS) go test -count=1 -timeout 90m -run TestKill ./internal/e2e
 
 bench: ## the figures of docs/benchmarks: Kafka Streams and Penstock on one real Kafka (BENCH_EVENTS, BENCH_FLAGS)
 	bench/run.sh
