@@ -242,7 +242,7 @@ func (p *Partition) deadLetter(r *Record, view, reason, detail string) {
 	p.deadSize += int64(len(d.Key) + len(d.Value) + 200)
 	p.mu.Unlock()
 	if p.store.deadWaiting.Add(int64(len(d.Key)+len(d.Value)+200)) > deadRoom {
-		p.store.work.kick(0)
+		p.store.work.kick()
 	}
 }
 

@@ -101,7 +101,7 @@ func (c *committer) run(ctx context.Context) {
 		}
 		waiters := c.takeWaiters()
 		var err error
-		if due || len(waiters) > 0 || c.store.memory() > c.store.headBudget/2 || c.store.deadWaiting.Load() > deadRoom {
+		if due || len(waiters) > 0 || c.store.pressed() {
 			err = c.checkpoint(ctx)
 			tick.Reset(max(time.Duration(c.store.plan.State.Flush)*time.Microsecond, 10*time.Millisecond))
 		} else if err = c.flushUrgent(ctx); err == nil {
@@ -129,7 +129,7 @@ func (c *committer) answer(waiters []chan error, err error) {
 }
 
 // kick asks for a checkpoint because of memory.
-func (c *committer) kick(int64) {
+func (c *committer) kick() {
 	select {
 	case c.ask <- struct{}{}:
 	default:
@@ -141,7 +141,7 @@ func (c *committer) askUrgent(_ *shard, h *head) {
 	c.mu.Lock()
 	c.urgent = append(c.urgent, h)
 	c.mu.Unlock()
-	c.kick(0)
+	c.kick()
 }
 
 // room is closed when memory has been freed.
@@ -160,7 +160,7 @@ func (s *Store) Flush(ctx context.Context) error {
 	s.work.mu.Lock()
 	s.work.waiters = append(s.work.waiters, w)
 	s.work.mu.Unlock()
-	s.work.kick(0)
+	s.work.kick()
 	select {
 	case err := <-w:
 		return err
@@ -589,7 +589,8 @@ func (x *captured) complete() {
 
 // relieve evicts clean heads when memory is short, and wakes those who wait for room.
 func (c *committer) relieve() {
-	if over := c.store.memory() - c.store.headBudget*3/8; over > 0 {
+	if used := c.store.memory(); used > c.store.headBudget*4/5 {
+		over := used - c.store.headBudget*7/10
 		for _, sh := range c.store.shards {
 			select {
 			case sh.in <- message{evict: over / int64(len(c.store.shards))}:

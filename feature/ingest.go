@@ -426,11 +426,10 @@ func (s *Store) waitForRoom(ctx context.Context) error {
 		if err := s.gone(); err != nil {
 			return err
 		}
-		used := s.memory()
-		if used > s.headBudget/2 {
-			s.work.kick(used)
+		if s.pressed() {
+			s.work.kick()
 		}
-		if used < s.headBudget && s.deadWaiting.Load() < 2*deadRoom && !s.work.full.Load() {
+		if s.memory() < s.headBudget && s.deadWaiting.Load() < 2*deadRoom && !s.work.full.Load() {
 			return nil
 		}
 		select {
@@ -441,6 +440,17 @@ func (s *Store) waitForRoom(ctx context.Context) error {
 			return ctx.Err()
 		}
 	}
+}
+
+// pressed tells that a checkpoint should not wait for its time: many rows are not durable yet, or memory
+// is nearly full, so that clean heads must go. Coalescing is what makes writing behind cheap, so it is
+// not asked for earlier than that.
+func (s *Store) pressed() bool {
+	var unsaved int64
+	for _, sh := range s.shards {
+		unsaved += sh.unsaved.Load()
+	}
+	return unsaved > s.headBudget/3 || s.memory() > s.headBudget*9/10 || s.deadWaiting.Load() > deadRoom
 }
 
 // Lost marks records [from, to) as lost: answers become incomplete. Only under Options.AcceptLoss.
