@@ -103,7 +103,6 @@ func (c *committer) run(ctx context.Context) {
 		var err error
 		if due || len(waiters) > 0 || c.store.pressed() {
 			err = c.checkpoint(ctx)
-			tick.Reset(max(time.Duration(c.store.plan.State.Flush)*time.Microsecond, 10*time.Millisecond))
 		} else if err = c.flushUrgent(ctx); err == nil {
 			err = c.emit(ctx)
 		}

@@ -1,9 +1,11 @@
 package feature
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"sort"
 
 	"github.com/penstock-ml/penstock/event"
@@ -217,7 +219,7 @@ func splitRows(dst []rowRef, b []byte) ([]rowRef, error) {
 }
 
 func sortRows(rows []rowRef) {
-	sort.SliceStable(rows, func(i, j int) bool { return rows[i].t < rows[j].t })
+	slices.SortFunc(rows, func(a, b rowRef) int { return cmp.Compare(a.t, b.t) })
 }
 
 // treeWriter adds rows to one entity's tree. New blocks go out by put as they are made, perhaps in
