@@ -53,8 +53,10 @@ func TestTimeSaturates(t *testing.T) {
 func TestValueRoundTrip(t *testing.T) {
 	big1, _ := new(big.Int).SetString("-123456789012345678901234567890", 10)
 	values := []Value{
-		{}, BoolOf(true), LongOf(-1), DoubleOf(0.1), StringOf("é"), BytesOf([]byte{0, 255}), TimestampOf(-5),
-		{Kind: Date, Num: 19000}, DecimalOf(big1, 7), DecimalOf(big.NewInt(-128), 2),
+		{},
+		BoolOf(true), LongOf(-1), DoubleOf(0.1), StringOf("é"), BytesOf([]byte{0, 255}), TimestampOf(-5),
+		{Kind: Date, Num: 19000},
+		DecimalOf(big1, 7), DecimalOf(big.NewInt(-128), 2),
 	}
 	values = append(values, Value{Kind: List, Str: string(AppendList(nil, values...))})
 	for _, v := range values {
