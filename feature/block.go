@@ -1,0 +1,195 @@
+package feature
+
+import (
+	"cmp"
+	"encoding/binary"
+	"slices"
+
+	"github.com/penstock-ml/penstock/event"
+)
+
+// offset is a position next to read in a partition.
+type offset struct {
+	part int32
+	next int64
+}
+
+// entry sums a block up.
+type entry struct {
+	id         uint64
+	minT, maxT event.Time // least and greatest event time, both within
+	maxArrival event.Time
+	rows       int64
+	bytes      int64    // of a leaf's rows; of a node: the rows below it
+	offsets    []offset // per partition: beyond the largest offset within, ascending by partition
+	sum        []byte   // agg.Partial of all groups; nil if too large to keep
+}
+
+// node is an inner block, or the root. At level 0 its entries are leaves.
+type node struct {
+	level   int
+	entries []entry
+}
+
+func appendEntry(dst []byte, e *entry) []byte {
+	dst = binary.AppendUvarint(dst, e.id)
+	dst = binary.AppendVarint(dst, int64(e.minT))
+	dst = binary.AppendUvarint(dst, uint64(e.maxT-e.minT))
+	dst = binary.AppendVarint(dst, int64(e.maxArrival-e.maxT))
+	dst = binary.AppendUvarint(dst, uint64(e.rows))
+	dst = binary.AppendUvarint(dst, uint64(e.bytes))
+	dst = appendOffsets(dst, e.offsets)
+	dst = binary.AppendUvarint(dst, uint64(len(e.sum)))
+	return append(dst, e.sum...)
+}
+
+func appendOffsets(dst []byte, offs []offset) []byte {
+	dst = binary.AppendUvarint(dst, uint64(len(offs)))
+	for _, o := range offs {
+		dst = binary.AppendUvarint(dst, uint64(o.part))
+		dst = binary.AppendUvarint(dst, uint64(o.next))
+	}
+	return dst
+}
+
+// reader decodes varints and remembers that it ran out.
+type reader struct {
+	b   []byte
+	bad bool
+}
+
+func (r *reader) uvarint() uint64 {
+	x, w := binary.Uvarint(r.b)
+	if w <= 0 {
+		r.bad, r.b = true, nil
+		return 0
+	}
+	r.b = r.b[w:]
+	return x
+}
+
+func (r *reader) varint() int64 {
+	x, w := binary.Varint(r.b)
+	if w <= 0 {
+		r.bad, r.b = true, nil
+		return 0
+	}
+	r.b = r.b[w:]
+	return x
+}
+
+func (r *reader) byte() byte {
+	if len(r.b) == 0 {
+		r.bad = true
+		return 0
+	}
+	c := r.b[0]
+	r.b = r.b[1:]
+	return c
+}
+
+func (r *reader) bytes(n uint64) []byte {
+	if n > uint64(len(r.b)) {
+		r.bad, r.b = true, nil
+		return nil
+	}
+	b := r.b[:n:n]
+	r.b = r.b[n:]
+	return b
+}
+
+// count reads a number of things of at least one byte each.
+func (r *reader) count() int {
+	n := r.uvarint()
+	if n > uint64(len(r.b)) {
+		r.bad = true
+		return 0
+	}
+	return int(n)
+}
+
+func (r *reader) offsets() []offset {
+	n := r.count()
+	if n == 0 {
+		return nil
+	}
+	out := make([]offset, n)
+	for i := range out {
+		out[i] = offset{part: int32(r.uvarint()), next: int64(r.uvarint())}
+	}
+	return out
+}
+
+func (r *reader) entries() []entry {
+	n := r.count()
+	out := make([]entry, n)
+	for i := range out {
+		e := &out[i]
+		e.id = r.uvarint()
+		e.minT = event.Time(r.varint())
+		e.maxT = e.minT + event.Time(r.uvarint())
+		e.maxArrival = e.maxT + event.Time(r.varint())
+		e.rows = int64(r.uvarint())
+		e.bytes = int64(r.uvarint())
+		e.offsets = r.offsets()
+		if n := r.uvarint(); n > 0 {
+			e.sum = r.bytes(n)
+		}
+	}
+	return out
+}
+
+// appendNode appends a node's level and entries.
+func appendNode(dst []byte, n *node) []byte {
+	dst = append(dst, byte(n.level))
+	dst = binary.AppendUvarint(dst, uint64(len(n.entries)))
+	for i := range n.entries {
+		dst = appendEntry(dst, &n.entries[i])
+	}
+	return dst
+}
+
+// decodeNode reads the block of a node; what it returns aliases b.
+func decodeNode(b []byte) (*node, error) {
+	r := reader{b: b}
+	if r.byte() != blockVersion {
+		return nil, errCorruptBlock
+	}
+	n := &node{level: int(r.byte())}
+	n.entries = r.entries()
+	if r.bad || len(r.b) != 0 || len(n.entries) == 0 {
+		return nil, errCorruptBlock
+	}
+	return n, nil
+}
+
+// leafOf returns the rows of a leaf's block.
+func leafOf(b []byte) ([]byte, error) {
+	if len(b) < 1 || b[0] != blockVersion {
+		return nil, errCorruptBlock
+	}
+	return b[1:], nil
+}
+
+// rowRef is an encoded row (with its length) and its event time.
+type rowRef struct {
+	t event.Time
+	b []byte
+}
+
+// splitRows lists the rows of b.
+func splitRows(dst []rowRef, b []byte) ([]rowRef, error) {
+	for len(b) > 0 {
+		_, rest, err := splitRow(b)
+		if err != nil {
+			return nil, err
+		}
+		dst = append(dst, rowRef{rowTime(b), b[:len(b)-len(rest)]})
+		b = rest
+	}
+	return dst, nil
+}
+
+func sortRows(rows []rowRef) {
+	slices.SortFunc(rows, func(a, b rowRef) int { return cmp.Compare(a.t, b.t) })
+}
