@@ -10,7 +10,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## build dist/penstock
-	CGO_ENABLED=0 go build -trimpath -o dist/penstock ./cmd/penstock
+	CGO_ENABLED=0 go build -trimpath -ldflags "-X main.commit=$$(git rev-parse --short=12 HEAD 2>/dev/null)" -o dist/penstock ./cmd/penstock
 
 demo: ## features of real flights, live, in a minute; no Kafka or Docker needed
 	go run ./cmd/penstock demo
