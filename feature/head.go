@@ -154,7 +154,7 @@ func (h *head) load(s storedHead) error {
 // steps worth a block.
 const (
 	keepRowsMin  = 32
-	keepRowsMax  = 512
+	keepRowsMax  = 128 // a look-up reads them all
 	spillRowsMin = 64
 	keepBytes    = 32 << 10
 	urgentBytes  = 1 << 20 // a head with more rows than this does not wait for the next flush
