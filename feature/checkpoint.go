@@ -225,6 +225,10 @@ const deadRoom = 16 << 20
 
 // deadLetter hands a record to the sink of its source, or keeps it for the store.
 func (p *Partition) deadLetter(r *Record, view, reason, detail string) {
+	if _, told := p.src.told.LoadOrStore(reason, true); !told {
+		p.store.log.Warn("first dead letter of its kind; further ones are counted", "source", p.src.plan.Name,
+			"partition", p.num, "offset", r.Offset, "view", view, "reason", reason, "detail", detail)
+	}
 	d := DeadLetter{
 		Source: p.src.plan.Name, Partition: p.num, Offset: r.Offset, View: view, Reason: reason, Detail: detail,
 		Timestamp: r.Timestamp, Arrival: r.Arrival, Key: r.Key, Value: r.Value,

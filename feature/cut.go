@@ -2,7 +2,9 @@ package feature
 
 import (
 	"context"
+	"errors"
 	"sync"
+	"time"
 
 	"github.com/penstock-ml/penstock/event"
 )
@@ -34,11 +36,36 @@ func (s *Store) Cut(ctx context.Context) (*Cut, error) {
 		}
 		src.mu.Unlock()
 	}
-	if err := s.Flush(ctx); err != nil {
+	if err := s.flushForCut(ctx); err != nil {
 		return nil, err
 	}
 	c.snap = s.snap.acquire()
 	return c, nil
+}
+
+// ErrDiskFull is returned where something would have to wait until the disk has room.
+var ErrDiskFull = errors.New("the disk is full: consuming has stopped, and nothing new can be made durable")
+
+// flushForCut flushes, but does not wait for a disk that is full: who asks for an export should hear of it.
+func (s *Store) flushForCut(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- s.Flush(ctx) }()
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case err := <-done:
+			return err
+		case <-tick.C:
+			if s.work.full.Load() {
+				cancel()
+				<-done
+				return ErrDiskFull
+			}
+		}
+	}
 }
 
 // NewReader returns a reader at the cut.

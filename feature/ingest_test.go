@@ -149,6 +149,12 @@ func TestDiskFull(t *testing.T) {
 	if err := s.waitForRoom(ctx); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("consuming goes on while the disk is full: %v", err)
 	}
+	if _, err := s.Cut(t.Context()); !errors.Is(err, ErrDiskFull) {
+		t.Errorf("a cut on a full disk: %v", err)
+	}
+	if s.Stalled() == "" {
+		t.Error("a full disk does not show")
+	}
 	f.fail.Store(nil)
 	if err := <-flushed; err != nil {
 		t.Fatal(err)

@@ -36,6 +36,14 @@ func (s *Store) Ready() error {
 	return nil
 }
 
+// Stalled tells why nothing is consumed though there may be something to read; empty: nothing holds it.
+func (s *Store) Stalled() string {
+	if s.work.full.Load() {
+		return "the disk is full: consuming stops until it has room"
+	}
+	return ""
+}
+
 // Stats reads all counters.
 func (s *Store) Stats() Stats {
 	out := Stats{State: s.st.Stats(), Memory: s.memory(), Latest: event.MinTime}

@@ -77,6 +77,7 @@ type source struct {
 	minWM  atomic.Int64 // the smallest watermark of its partitions, never moving back; MinTime: none yet
 	latest atomic.Int64 // the newest accepted event time; MinTime: none yet
 	lost   atomic.Bool
+	told   sync.Map // reasons of dead letters that the log has named
 
 	deadBytes   int64      // of stored dead letters; the committer's
 	deadChecked event.Time // when their age was last looked at; the committer's
