@@ -31,7 +31,7 @@ var stateGrammar = &object{
 	keys: []key{
 		{name: "memory", shape: text(sizeText), standard: "1GiB", doc: "All memory that the process manages: queues, caches, what is not yet on disk."},
 		{name: "flush", shape: text(spanText), standard: "5s", doc: "The recovery bound: after a crash, events of at most about this span are read again."},
-		{name: "disk_free", shape: text(sizeText), standard: "the smaller of 5 % and 2GiB", doc: "Stop consuming when less is free on the disk."},
+		{name: "disk_free", shape: text(sizeText), standard: "the smaller of 5 % and 2GiB", doc: "Stop consuming when less is free on the disk. Never less than four of the tables that the store fills in memory, about 100MiB with the default memory."},
 	},
 }
 
