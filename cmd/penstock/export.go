@@ -48,6 +48,9 @@ func (c exportCmd) Run(e *env) error {
 	var rep *export.Report
 	var err error
 	if url != "" {
+		if err := serverFits(e, url, c.File, c.State); err != nil {
+			return err
+		}
 		rep, err = (&export.Client{URL: url}).Export(e.ctx, req)
 		var unreachable *neturl.Error
 		if errors.As(err, &unreachable) {

@@ -52,6 +52,9 @@ func (c getCmd) Run(e *env) error {
 	var code int
 	var answer []byte
 	if url != "" {
+		if err := serverFits(e, url, c.File, c.State); err != nil {
+			return err
+		}
 		code, answer, err = post(e, strings.TrimRight(url, "/")+"/v1/features", body)
 	} else {
 		code, answer, err = c.offline(e, body)

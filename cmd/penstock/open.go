@@ -4,13 +4,16 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/penstock-ml/penstock/feature"
 	"github.com/penstock-ml/penstock/pipeline"
 	"github.com/penstock-ml/penstock/schemas"
+	"github.com/penstock-ml/penstock/serve"
 	"github.com/penstock-ml/penstock/state"
 )
 
@@ -91,6 +94,45 @@ func serverOf(dir string) (string, error) {
 		return "", &state.LockedError{Dir: dir, PID: pid}
 	}
 	return f.URL, nil
+}
+
+// serverFits compares the pipeline file with the plan that a server runs: an answer by another plan
+// would be silently wrong. Where the file's schemas are not known here, nothing can be compared.
+func serverFits(e *env, url, file, dir string) error {
+	plan, list := pipeline.Load(file, pipeline.Options{Subject: pinnedSubject(dir)})
+	if plan == nil { // without a directory, a registry's schemas are not known
+		if dir != "" && list.HasErrors() {
+			_ = list.Write(e.errs)
+			return errPrinted
+		}
+		return nil
+	}
+	req, err := http.NewRequestWithContext(e.ctx, http.MethodGet, strings.TrimRight(url, "/")+"/v1/pipeline", http.NoBody)
+	if err != nil {
+		return misuse{err}
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil // the question itself will tell
+	}
+	defer func() { _ = res.Body.Close() }()
+	var d serve.Description
+	if res.StatusCode != http.StatusOK || json.NewDecoder(res.Body).Decode(&d) != nil {
+		return nil // not a server of ours: the question itself will tell
+	}
+	running := map[string]string{}
+	for _, v := range d.Views {
+		running[v.Name] = v.Version
+	}
+	for _, v := range plan.Views {
+		if running[v.Name] != v.Version {
+			return hinted{
+				fmt.Errorf("view %q of %s is not the one that the server at %s runs", v.Name, file, url),
+				"give the file that the server was started with, or start one with this file on a new state directory",
+			}
+		}
+	}
+	return nil
 }
 
 // writeFile replaces a small file whole.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"runtime/debug"
+	"syscall"
 	"time"
 
 	"github.com/penstock-ml/penstock/export"
@@ -73,7 +75,11 @@ func startPipeline(e *env, c runCmd) (_ *running, err error) {
 	}
 	ln, err := net.Listen("tcp", c.Listen)
 	if err != nil {
-		return nil, hinted{fmt.Errorf("listen on %s: %w", c.Listen, err), "another process may have the port: choose one with --listen"}
+		hint := "write HOST:PORT with an address of this machine, like 127.0.0.1:8080"
+		if errors.Is(err, syscall.EADDRINUSE) {
+			hint = "another process has the port: choose one with --listen"
+		}
+		return nil, hinted{fmt.Errorf("listen on %s: %w", c.Listen, err), hint}
 	}
 	defer func() {
 		if err != nil {
@@ -192,7 +198,7 @@ func (p *running) writeServerFile() error {
 func (p *running) status() []serve.SourceStatus {
 	var out []serve.SourceStatus
 	for _, s := range p.runner.Status() {
-		x := serve.SourceStatus{Source: s.Name, Waiting: s.Waiting, Done: s.Done}
+		x := serve.SourceStatus{Source: s.Name, Waiting: cmp.Or(p.store.Stalled(), s.Waiting), Done: s.Done}
 		for _, q := range s.Partitions {
 			x.Partitions = append(x.Partitions, serve.PartitionStatus{Partition: q.Partition, Lag: q.Lag, Waiting: q.Waiting})
 		}
