@@ -168,6 +168,20 @@ func TestDiskFull(t *testing.T) {
 	}
 }
 
+// crashOnceSeen abandons s as soon as a commit has stored what durable heads have seen.
+func crashOnceSeen(t *testing.T, s *Store, st state.Store) {
+	t.Helper()
+	for t.Context().Err() == nil {
+		snap := st.Snapshot()
+		_, err := snap.Get(partitionKey(keySeen, "e", 0), nil)
+		snap.Close()
+		if err == nil {
+			break
+		}
+	}
+	s.abandon()
+}
+
 // TestSeenAndReady: a restart after a crash is not ready before it has re-read what durable heads had seen.
 func TestSeenAndReady(t *testing.T) {
 	plan := testPlan(t, countPipeline)
@@ -190,15 +204,7 @@ func TestSeenAndReady(t *testing.T) {
 		}
 		sh.mu.RUnlock()
 	}
-	for {
-		snap := st.Snapshot()
-		_, err := snap.Get(partitionKey(keySeen, "e", 0), nil)
-		snap.Close()
-		if err == nil {
-			break
-		}
-	}
-	s.abandon()
+	crashOnceSeen(t, s, st)
 	s = testOpen(t, st, plan, 2)
 	p := s.Partition(plan.Sources[0], 0)
 	if next, ok := p.Next(); ok || next != 0 {
@@ -258,15 +264,7 @@ func TestBegan(t *testing.T) {
 			s.work.askUrgent(sh, h)
 		}
 	}
-	for {
-		snap := st.Snapshot()
-		_, err := snap.Get(partitionKey(keySeen, "e", 0), nil)
-		snap.Close()
-		if err == nil {
-			break
-		}
-	}
-	s.abandon()
+	crashOnceSeen(t, s, st)
 	s = testOpen(t, st, plan, 2)
 	if next, ok := s.Partition(plan.Sources[0], 0).Next(); !ok || next != 40 {
 		t.Errorf("next is %d, %v; reading began at 40", next, ok)
