@@ -68,10 +68,11 @@ const Layout = "2006-01-02T15:04:05.000000Z"
 // String formats t by Layout.
 func (t Time) String() string { return t.Go().Format(Layout) }
 
-// ParseTime reads an RFC 3339 instant; a zone is required; digits beyond microseconds are floored.
+// ParseTime reads an RFC 3339 instant; a zone is required; digits beyond microseconds are floored. Its
+// year in UTC must be one that RFC 3339 can write, 0 to 9999, so that what String writes is read again.
 func ParseTime(s string) (Time, error) {
 	t, err := time.Parse(time.RFC3339Nano, s)
-	if err != nil {
+	if year := t.UTC().Year(); err != nil || year < 0 || year > 9999 {
 		return 0, fmt.Errorf("%q is not an RFC 3339 instant with a zone, like 2013-01-05T10:00:00Z", s)
 	}
 	return FromGo(t), nil

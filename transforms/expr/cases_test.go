@@ -266,6 +266,7 @@ var errorCases = []struct{ src, msg, hint string }{
 	{"«ts - old»", "cannot compute timestamp - timestamp", "seconds_between(old, ts)"},
 	{"ts > «'yesterday'»", `"yesterday" is not a timestamp`, "2013-01-05T10:00:00Z"},
 	{"ts > «'2013-01-05 10:00:00'»", `"2013-01-05 10:00:00" is not a timestamp`, "zone"},
+	{"ts > «'0000-01-01T00:00:00+01:00'»", `"0000-01-01T00:00:00+01:00" is not a timestamp`, "zone"},
 	{"day == «'2013-02-30'»", `"2013-02-30" is not a date`, "2013-01-05"},
 	{"hour(ts, «'America/NewYork'»)", `"America/NewYork" is not a time zone`, "did you mean America/New_York?"},
 	{"hour(ts, «country»)", "the zone is a string literal", "America/New_York"},
