@@ -235,7 +235,7 @@ func (c *compiler) checkEachName(d *featureDecl, at *node) bool {
 // compileFeature binds a feature to the view's inputs, filters and groups.
 func (v *viewScope) compileFeature(d *featureDecl) {
 	v.view.Features = append(v.view.Features, &Feature{
-		View: v.view, Name: d.name, Func: d.fn, Filter: -1, Window: d.window,
+		View: v.view, Name: d.name, Call: agg.Call{Func: d.fn}, Filter: -1, Window: d.window,
 		TTL: durationOr(d.ttl, durationOr(v.n.get("ttl"), 0)),
 	})
 	d.feature = v.view.Features[len(v.view.Features)-1]

@@ -140,16 +140,25 @@ type Input struct {
 
 // Feature is one column of a view.
 type Feature struct {
-	View    *View
-	Name    string
-	Func    agg.Func
-	Group   int // of View.Layout
-	Filter  int // bit of Row.Pass that a LastN's rows must have; -1: every row
-	Window  window.Spec
-	TTL     event.Duration // 0: none
-	Default event.Value    // Null: none; already of Type
-	Type    event.Type
-	Doc     string // one line that says what it is: "sum of amount over the 1h before, where abroad"
+	View     *View
+	Name     string
+	agg.Call     // over View.Layout; over Inner.Layout for an aggregate of an aggregate
+	Filter   int // bit of Row.Pass that a LastN's rows must have; -1: every row
+	Window   window.Spec
+	Inner    *Inner         // nil: the aggregate reads rows
+	TTL      event.Duration // 0: none
+	Default  event.Value    // Null: none; already of Type
+	Type     event.Type
+	Doc      string // one line that says what it is: "sum of amount over the 1h before, where abroad"
+}
+
+// Inner is the inner aggregate of an aggregate of an aggregate: the outer one reads a row for each of
+// the windows of Window that end within (start, end] of the outer window, at its end, with Call's answer.
+type Inner struct {
+	agg.Call // over View.Layout
+	Window   window.Spec
+	Empty    bool       // windows without a row count too, with the answer over nothing
+	Layout   agg.Layout // of the outer aggregate: one group, whose input 0 is the answer
 }
 
 // Set is a feature set: the ordered columns that a model takes.

@@ -37,7 +37,7 @@ func spend(features ...*pipeline.Feature) *pipeline.View {
 }
 
 func feat(f agg.Func, group, filter int, w window.Spec) *pipeline.Feature {
-	return &pipeline.Feature{Name: fmt.Sprint(f, " ", w), Func: f, Group: group, Filter: filter, Window: w}
+	return &pipeline.Feature{Name: fmt.Sprint(f, " ", w), Call: agg.Call{Func: f, Group: group}, Filter: filter, Window: w}
 }
 
 func key(s string) []event.Value { return []event.Value{event.StringOf(s)} }

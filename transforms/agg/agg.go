@@ -28,10 +28,45 @@ const (
 	Stddev
 	VariancePop
 	StddevPop
+	Skew
+	SkewPop
+	Kurtosis
+	KurtosisPop
+	FirstK
+	LastK
+	Nth
+	Lag
+	TopK
+	BottomK
+	Mode
+	CountDistinct
+	ApproxDistinct
+	Quantile
+	Quantiles
+	Median
+	Histogram
+	Frequent
+	Entropy
+	Ratio
+	Rate
+	TimeSinceLast
+	TimeBetween
+	DecayedSum
+	DecayedCount
+	DecayedMean
+	BoolAnd
+	BoolOr
+	Drawdown
+	Slope
+	Covariance
+	CovariancePop
+	Correlation
+	CollectList
+	CollectSet
 )
 
 // Parts is the set of things a Partial keeps for one group; functions share them.
-type Parts uint8
+type Parts uint16
 
 // The parts. Count and the newest event time are always kept.
 const (
@@ -45,10 +80,16 @@ const (
 
 // Group is what is kept over one input under one filter.
 type Group struct {
-	Input  int        // index into Row.Values; -1: every row counts (count "*")
-	Type   event.Type // of the input
-	Filter int        // bit of Row.Pass that must be set; -1: every row
-	Parts  Parts
+	Input      int        // index into Row.Values; -1: every row counts (count "*")
+	Type       event.Type // of the input
+	Second     int        // number of a second input, counted from 1, for functions of two columns; 0: none. A row counts if neither is null
+	SecondType event.Type
+	Filter     int // bit of Row.Pass that must be set; -1: every row
+	Parts      Parts
+	Keeps      Structure
+	By         int        // number of the input, counted from 1, whose values keep partials of their own; 0: none
+	ByType     event.Type // of that input
+	ByLimit    int        // the most values of it that are kept apart, those with the smallest hash; the rest is united
 }
 
 // Layout is the list of groups of a view, fixed by its plan; partials are encoded by it.

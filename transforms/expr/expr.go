@@ -24,6 +24,7 @@ import (
 	"github.com/expr-lang/expr/ast"
 
 	"github.com/penstock-ml/penstock/event"
+	"github.com/penstock-ml/penstock/transforms/zone"
 )
 
 // Bounds of an expression.
@@ -98,7 +99,7 @@ func Compile(src string, lookup Lookup, known []string) (*Program, error) {
 		return nil, c.fail(tree.root, "the expression is null for every row", "write a value of some type")
 	}
 	if c.zoned {
-		x.text += " /* zone data " + zoneDataVersion() + " */"
+		x.text += " /* zone data " + zone.Version() + " */"
 	}
 	return &Program{typ: x.t, text: x.text, eval: x.evaluator()}, nil
 }

@@ -315,7 +315,7 @@ func (c *compiler) calendar(n ast.Node, name string, args []operand, utc func(in
 	if x.t.Kind != event.Timestamp {
 		return code{}, c.fail(n, "a "+x.describe()+" has no zone", "leave the zone out")
 	}
-	loc, err := zone(z.val.Str)
+	loc, err := openZone(z.val.Str)
 	if err != nil {
 		hint := ""
 		if e := (*Error)(nil); errors.As(err, &e) {

@@ -1,0 +1,42 @@
+package agg
+
+import "github.com/penstock-ml/penstock/event"
+
+// Call is an aggregate as a feature asks for it: the function, the group of the Layout that it reads,
+// and the parameters that decide only how the answer is made of what is kept.
+type Call struct {
+	Func      Func
+	Group     int            // of the Layout
+	K         int            // first_k, last_k, top_k, bottom_k, frequent: how many; nth, lag: which
+	Quantiles []float64      // quantile: one of them
+	Per       event.Duration // rate, slope: the unit of time
+	By        *By            // answers a map: the group's By
+	Over      *Call          // ratio: the denominator; Func is Ratio, and Above the numerator
+	Above     *Call
+}
+
+// By tells how the answers of a group that is kept apart by a column are made a map: the Top keys with the
+// most rows (ties: the smaller key); all others are united under Rest, if it has a name.
+type By struct {
+	Top  int
+	Rest string
+}
+
+// At is the window that an answer is about.
+type At struct {
+	AsOf       event.Time
+	Start, End event.Time // half-open; Start is MinTime for a window without bound
+}
+
+// Answer is what a Call gives.
+type Answer struct {
+	Value    event.Value // null over nothing, but counts are 0; may alias the Partial
+	Newest   event.Time  // event time of the newest row counted; MinTime over nothing
+	Overflow bool        // a sum of longs fell outside int64: the value is null
+}
+
+// Answer answers c. Asking for what the group does not keep is a mistake of the plan, and panics.
+func (p *Partial) Answer(c *Call, at At) Answer {
+	v, newest, overflow := p.Finish(c.Group, c.Func)
+	return Answer{v, newest, overflow}
+}
