@@ -97,6 +97,79 @@ func TestHostileBytes(t *testing.T) {
 	}
 }
 
+// walker reads a datum item by item, as no decoder has to, and tells whether each block is as long as it says.
+type walker struct{ budget int } // of types read
+
+// walk reads a value of n from p on; ok is false if it is not to be read, or says a size that it has not.
+func (w *walker) walk(n *node, b []byte, p int) (end int, ok bool) {
+	if w.budget--; w.budget < 0 {
+		return p, false
+	}
+	var err error
+	switch n.kind {
+	case nodeNull:
+	case nodeBoolean:
+		p++
+	case nodeInt, nodeEnum:
+		_, p, err = readInt(b, p)
+	case nodeLong:
+		_, p, err = long(b, p)
+	case nodeFloat:
+		p += 4
+	case nodeDouble:
+		p += 8
+	case nodeFixed:
+		p += n.size
+	case nodeBytes, nodeString:
+		_, p, err = span(b, p)
+	case nodeRecord:
+		for _, f := range n.fields {
+			if p, ok = w.walk(f.node, b, p); !ok {
+				return p, false
+			}
+		}
+	case nodeUnion:
+		var branch int64
+		if branch, p, err = long(b, p); err != nil || branch < 0 || branch >= int64(len(n.branches)) {
+			return p, false
+		}
+		return w.walk(n.branches[branch], b, p)
+	case nodeArray, nodeMap:
+		return w.blocks(n, b, p)
+	}
+	return p, err == nil && p <= len(b)
+}
+
+func (w *walker) blocks(n *node, b []byte, p int) (end int, ok bool) {
+	for {
+		count, p2, err := long(b, p)
+		if p = p2; err != nil || count == 0 {
+			return p, err == nil
+		}
+		size := int64(-1)
+		if count < 0 {
+			if size, p, err = long(b, p); err != nil {
+				return p, false
+			}
+			count = -count
+		}
+		start := p
+		for ; count > 0; count-- {
+			if n.kind == nodeMap {
+				if _, p, err = span(b, p); err != nil {
+					return p, false
+				}
+			}
+			if p, ok = w.walk(n.items, b, p); !ok {
+				return p, false
+			}
+		}
+		if count < 0 || size >= 0 && int64(p-start) != size {
+			return p, false
+		}
+	}
+}
+
 func FuzzHostile(f *testing.F) {
 	for _, b := range hostile() {
 		f.Add(uint8(0), b[:min(len(b), 1000)])
@@ -104,7 +177,9 @@ func FuzzHostile(f *testing.F) {
 	f.Add(uint8(0), transaction(f))
 	ds := decoders(f)
 	var codecs []*goavro.Codec
+	var roots []*node
 	for _, text := range hostileSchemas {
+		roots = append(roots, parse(f, text).root)
 		c, err := goavro.NewCodec(text)
 		if err != nil {
 			c = nil // goavro has no fixed of no bytes
@@ -128,12 +203,46 @@ func FuzzHostile(f *testing.F) {
 				}
 			}
 		}
-		// What we accept, goavro accepts too, with the same end.
+		// What we accept, goavro accepts too, with the same end. It reads each item and looks at no size of a
+		// block, where we pass over what is not wanted by its size: a size that lies moves the two apart.
+		w := walker{budget: 1 << 16}
+		end, ok := w.walk(roots[i/3], b, 0)
+		if !ok {
+			return
+		}
+		if end != len(b) {
+			t.Fatalf("decodes, but item by item it ends after %d of %d bytes", end, len(b))
+		}
 		_, rest, err := codecs[i/3].NativeFromBinary(b)
 		if err != nil || len(rest) > 0 {
 			t.Fatalf("goavro: %v, %d bytes left", err, len(rest))
 		}
 	})
+}
+
+// TestBlockSizes passes over blocks that tell their size, rightly and wrongly.
+func TestBlockSizes(t *testing.T) {
+	s := parse(t, `{"type":"record","name":"R","fields":[
+		{"name":"nulls","type":{"type":"array","items":"null"}},
+		{"name":"pairs","type":{"type":"array","items":{"type":"fixed","name":"F","size":2}}},
+		{"name":"z","type":"long"}]}`)
+	d := compile(t, s, s, "z")
+	for _, tc := range []struct {
+		name string
+		b    []byte
+		ok   bool
+	}{
+		{"right", varints(-3, 0, 0, -2, 4, 0, 0, 0, 0, 0, 9), true},
+		{"nulls of a byte", varints(-3, 1, 0, 0, -2, 4, 0, 0, 0, 0, 0, 9), false},
+		{"pairs of five bytes", varints(-3, 0, 0, -2, 5, 0, 0, 0, 0, 0, 0, 9), false},
+		{"pairs of three bytes", varints(-3, 0, 0, -2, 3, 0, 0, 0, 0, 9), false},
+	} {
+		row := make([]event.Value, 1)
+		err := d.Decode(tc.b, row, new(Scratch))
+		if (err == nil) != tc.ok || tc.ok && row[0] != event.LongOf(9) {
+			t.Errorf("%s: %v, %v", tc.name, row[0], err)
+		}
+	}
 }
 
 func TestHostileSchemas(t *testing.T) {

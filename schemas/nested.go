@@ -103,7 +103,9 @@ func (o *op) block(b []byte, p int, seen int, s *Scratch) (count, size, pos int,
 	return int(n), size, p, nil
 }
 
-// skipItems passes over an array or map; a block that tells its size is passed over at once.
+// skipItems passes over an array or map; a block that tells its size is passed over at once, as the
+// specification means it. A size that its items cannot have is refused; that of items of many widths is
+// believed: it is not known before the items are read, and they are not wanted.
 func (o *op) skipItems(b []byte, p int, s *Scratch) (int, error) {
 	elem := o.x.elem
 	for seen := 0; ; {
@@ -112,12 +114,16 @@ func (o *op) skipItems(b []byte, p int, s *Scratch) (int, error) {
 			return q, err
 		}
 		p, seen = q, seen+n
-		if size >= 0 {
-			p += size
+		if elem.width.fixed && o.code == opSkipArray {
+			all := n * int(elem.width.least) // block has checked that they are there
+			if size >= 0 && size != all {
+				return p, errBlock
+			}
+			p += all
 			continue
 		}
-		if elem.width.fixed && o.code == opSkipArray {
-			p += n * int(elem.width.least) // block has checked that they are there
+		if size >= 0 {
+			p += size
 			continue
 		}
 		for range n {
