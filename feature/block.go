@@ -19,6 +19,7 @@ type entry struct {
 	id         uint64
 	minT, maxT event.Time // least and greatest event time, both within
 	maxArrival event.Time
+	gap        event.Duration // the longest time between two neighbouring rows within
 	rows       int64
 	bytes      int64    // of a leaf's rows; of a node: the rows below it
 	offsets    []offset // per partition: beyond the largest offset within, ascending by partition
@@ -36,6 +37,7 @@ func appendEntry(dst []byte, e *entry) []byte {
 	dst = binary.AppendVarint(dst, int64(e.minT))
 	dst = binary.AppendUvarint(dst, uint64(e.maxT-e.minT))
 	dst = binary.AppendVarint(dst, int64(e.maxArrival-e.maxT))
+	dst = binary.AppendUvarint(dst, uint64(e.gap))
 	dst = binary.AppendUvarint(dst, uint64(e.rows))
 	dst = binary.AppendUvarint(dst, uint64(e.bytes))
 	dst = appendOffsets(dst, e.offsets)
@@ -129,6 +131,7 @@ func (r *reader) entries() []entry {
 		e.minT = event.Time(r.varint())
 		e.maxT = e.minT + event.Time(r.uvarint())
 		e.maxArrival = e.maxT + event.Time(r.varint())
+		e.gap = event.Duration(r.uvarint())
 		e.rows = int64(r.uvarint())
 		e.bytes = int64(r.uvarint())
 		e.offsets = r.offsets()

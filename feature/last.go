@@ -12,6 +12,7 @@ import (
 // lastRows keeps the n latest rows, in tie order, that pass a filter: a heap with the oldest on top.
 type lastRows struct {
 	n, filter int
+	ordered   bool // the sum takes rows in tie order only
 	heap      []event.Row
 	sum       *agg.Partial
 }
@@ -81,6 +82,9 @@ func (l *lastRows) down(i int) {
 
 // fold aggregates the rows kept.
 func (l *lastRows) fold() {
+	if l.ordered {
+		slices.SortFunc(l.heap, func(a, b event.Row) int { return a.Compare(&b) })
+	}
 	for i := range l.heap {
 		l.sum.Add(&l.heap[i])
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/penstock-ml/penstock/event"
 	"github.com/penstock-ml/penstock/state"
 	"github.com/penstock-ml/penstock/transforms/agg"
+	"github.com/penstock-ml/penstock/transforms/window"
 )
 
 // Reader reads vectors. Not safe for concurrent use: one per goroutine.
@@ -238,27 +239,22 @@ func (r *Reader) leaf(id uint64, keep bool) ([]byte, error) {
 func (r *Reader) finishView(sc *viewScan, x *scratch, at Instant) {
 	q := sc.q
 	horizon := r.horizon(q.v)
-	for i, f := range q.features {
-		slot := q.slots[i]
+	lost := q.v.src.lost.Load()
+	for i := range q.features {
+		f := &q.features[i]
 		if at.AsOf < horizon {
-			x.values[slot], x.status[slot], x.times[slot] = event.Value{}, BeforeHistory, event.MinTime
+			x.values[f.slot], x.status[f.slot], x.times[f.slot] = event.Value{}, BeforeHistory, event.MinTime
 			continue
 		}
-		p := (*agg.Partial)(nil)
-		if ring := q.ringOf[i]; ring >= 0 {
-			p = sc.rings[ring]
-		} else {
-			p = sc.lasts[q.lastOf[i]].sum
-		}
-		v, newest, overflow := p.Finish(f.Group, f.Func)
-		if overflow {
+		a := sc.answer(i)
+		if a.Overflow {
 			r.s.overflows[q.v.id].Add(1)
 		}
-		st := Present
+		v, st := a.Value, Present
 		switch {
 		case !sc.seen:
 			st = NotFound
-		case f.TTL > 0 && newest != event.MinTime && at.AsOf.Sub(newest) > f.TTL:
+		case f.TTL > 0 && a.Newest != event.MinTime && at.AsOf.Sub(a.Newest) > f.TTL:
 			st, v = Expired, event.Value{}
 		case v.IsNull():
 			st = IsNull
@@ -266,11 +262,49 @@ func (r *Reader) finishView(sc *viewScan, x *scratch, at Instant) {
 		if v.IsNull() {
 			v = f.Default
 		}
-		if q.v.src.lost.Load() {
+		if lost {
 			st = Incomplete
 		}
-		x.values[slot], x.status[slot], x.times[slot] = v, st, newest
+		x.values[f.slot], x.status[f.slot], x.times[f.slot] = v, st, a.Newest
 	}
+}
+
+// answer is what feature i of the query is, by the rows gathered.
+func (sc *viewScan) answer(i int) agg.Answer {
+	f := &sc.q.features[i]
+	if f.plane < 0 {
+		return sc.lasts[f.at].sum.Answer(&f.Call, agg.At{AsOf: sc.asOf, Start: event.MinTime, End: sc.asOf})
+	}
+	pl := &sc.planes[f.plane]
+	if f.Inner != nil {
+		return sc.outer(pl, f)
+	}
+	s := &pl.spans[f.at]
+	return pl.result(f.at).Answer(&f.Call, agg.At{AsOf: sc.asOf, Start: s.start, End: s.end})
+}
+
+// outer answers an aggregate of an aggregate: it reads a row for each inner window, at its end.
+func (sc *viewScan) outer(pl *plane, f *featureQuery) agg.Answer {
+	p := agg.NewPartial(&f.Inner.Layout, nil)
+	newest, overflow := event.MinTime, false
+	for i := range pl.spans {
+		s := &pl.spans[i]
+		part := pl.result(i)
+		if !f.Inner.Empty && part.Count(f.Inner.Group) == 0 {
+			continue
+		}
+		a := part.Answer(&f.Inner.Call, agg.At{AsOf: sc.asOf, Start: s.start, End: s.end})
+		newest, overflow = max(newest, a.Newest), overflow || a.Overflow
+		p.Add(&event.Row{Time: s.end, Arrival: s.end, Pos: event.Position{Offset: int64(i)}, Values: []event.Value{a.Value}})
+	}
+	w := f.Window
+	start, end := w.Range(sc.asOf)
+	if w.Kind == window.Session {
+		start, end = sc.span(w)
+	}
+	a := p.Answer(&f.Call, agg.At{AsOf: sc.asOf, Start: start, End: end})
+	a.Newest, a.Overflow = newest, overflow || a.Overflow
+	return a
 }
 
 // horizon is the least instant that may be asked of v.

@@ -2,67 +2,54 @@ package feature
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/penstock-ml/penstock/event"
 	"github.com/penstock-ml/penstock/transforms/agg"
+	"github.com/penstock-ml/penstock/transforms/window"
 )
 
 // viewScan gathers what a viewQuery asks of one entity.
-//
-// The windows that end at the instant asked for lie within each other. So time is cut at their starts
-// into rings, each row counts in one ring, and the rings are merged from the inside out.
 type viewScan struct {
-	q      *viewQuery
-	rings  []*agg.Partial
-	starts []event.Time // of the rings; descending
-	lasts  []lastRows
-	row    event.Row
-	asOf   event.Time
-	served bool // only rows that had arrived
-	cut    map[int32]int64
-	seen   bool // a row lies before asOf
-	later  bool
+	q        *viewQuery
+	planes   []plane
+	lasts    []lastRows
+	sessions []span // of q.sessions
+	row      event.Row
+	asOf     event.Time
+	served   bool // only rows that had arrived
+	cut      map[int32]int64
+	seen     bool         // a row lies before asOf
+	later    bool         // a row that arrived after asOf was met
+	times    []event.Time // scratch
 }
 
 func (sc *viewScan) init(q *viewQuery) {
 	sc.q = q
-	n := len(q.rings)
-	if q.lifetime {
-		n++
+	sc.planes = make([]plane, len(q.planes))
+	for i := range sc.planes {
+		sc.planes[i].init(&q.planes[i], &q.v.plan.Layout)
 	}
-	for range n {
-		sc.rings = append(sc.rings, agg.NewPartial(&q.v.plan.Layout, q.groups))
-	}
-	sc.starts = make([]event.Time, n)
+	sc.sessions = make([]span, len(q.sessions))
 	sc.lasts = make([]lastRows, len(q.lasts))
 	for i := range q.lasts {
-		sc.lasts[i] = lastRows{n: q.lasts[i].n, filter: q.lasts[i].filter, sum: agg.NewPartial(&q.v.plan.Layout, q.lasts[i].groups)}
+		l := &q.lasts[i]
+		sc.lasts[i] = lastRows{n: l.n, filter: l.filter, ordered: l.ordered, sum: agg.NewPartial(&q.v.plan.Layout, l.groups)}
 	}
 	sc.row.Values = make([]event.Value, len(q.v.plan.Inputs))
 }
 
 func (sc *viewScan) reset(at Instant) {
 	sc.asOf, sc.served, sc.seen, sc.later = at.AsOf, at.AsServed, false, false
-	for i, p := range sc.rings {
-		p.Reset()
-		sc.starts[i] = event.MinTime
-		if i < len(sc.q.rings) {
-			sc.starts[i] = at.AsOf.Add(-sc.q.rings[i])
-		}
-	}
 	for i := range sc.lasts {
 		sc.lasts[i].reset()
 	}
 }
 
-// ring is the ring that t lies in; len(rings) if in none.
-func (sc *viewScan) ring(t event.Time) int {
-	for i, s := range sc.starts {
-		if t >= s {
-			return i
-		}
-	}
-	return len(sc.starts)
+// span tells where a session lies, once the sessions are found.
+func (sc *viewScan) span(w window.Spec) (start, end event.Time) {
+	s := sc.sessions[slices.Index(sc.q.sessions, w)]
+	return s.start, s.end
 }
 
 // counts tells whether sc.row is part of the past that is asked for.
@@ -93,28 +80,20 @@ func (r *Reader) scan(sc *viewScan, at Instant) error {
 	if err != nil {
 		return err
 	}
+	if err := r.findSessions(sc, rows, root); err != nil {
+		return err
+	}
+	for i := range sc.planes {
+		sc.planes[i].reset(sc.asOf, sc.span)
+	}
 	if err := sc.rows(rows); err != nil {
 		return err
 	}
-	if root != nil {
-		if len(sc.rings) > 0 {
-			if err := r.scanRings(sc, root); err != nil {
-				return err
-			}
-		}
-		for i := range sc.lasts {
-			if err := r.scanLast(sc, &sc.lasts[i], root); err != nil {
-				return err
-			}
-		}
-		if !sc.seen {
-			if sc.seen, err = r.anyRow(sc, root); err != nil {
-				return err
-			}
-		}
+	if err := r.scanArchive(sc, root); err != nil {
+		return err
 	}
-	for i := 1; i < len(sc.rings); i++ {
-		sc.rings[i].Merge(sc.rings[i-1])
+	for i := range sc.planes {
+		sc.planes[i].fold()
 	}
 	for i := range sc.lasts {
 		sc.lasts[i].fold()
@@ -122,12 +101,57 @@ func (r *Reader) scan(sc *viewScan, at Instant) error {
 	return nil
 }
 
-// rows counts the rows of a head in rings and last-N windows. Most rows are out of reach: their time
+// findSessions finds where the query's session windows lie.
+func (r *Reader) findSessions(sc *viewScan, rows []byte, root *node) error {
+	if len(sc.q.sessions) == 0 {
+		return nil
+	}
+	times, err := sc.headTimes(rows)
+	if err != nil {
+		return err
+	}
+	for i, w := range sc.q.sessions {
+		s := &sc.sessions[i]
+		if s.start, s.end, err = r.session(sc, w, times, root); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// scanArchive counts the rows below root.
+func (r *Reader) scanArchive(sc *viewScan, root *node) (err error) {
+	for i := range sc.planes {
+		switch pl := &sc.planes[i]; {
+		case pl.q.ordered:
+			err = r.scanOrdered(sc, pl, root)
+		case root != nil && len(pl.parts) > 0:
+			err = r.scanPlane(sc, pl, root)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if root == nil {
+		return nil
+	}
+	for i := range sc.lasts {
+		if err := r.scanLast(sc, &sc.lasts[i], root); err != nil {
+			return err
+		}
+	}
+	if !sc.seen {
+		sc.seen, err = r.anyRow(sc, root)
+	}
+	return err
+}
+
+// rows counts the rows of a head in planes and last-N windows. Most rows are out of reach: their time
 // tells, before they are decoded.
 func (sc *viewScan) rows(b []byte) error {
-	reach := event.MaxTime // of the rings
-	if n := len(sc.starts); n > 0 {
-		reach = sc.starts[n-1]
+	reach := event.MaxTime
+	for i := range sc.planes {
+		reach = min(reach, sc.planes[i].reach())
 	}
 	for len(b) > 0 {
 		_, rest, err := splitRow(b)
@@ -147,8 +171,12 @@ func (sc *viewScan) rows(b []byte) error {
 			continue
 		}
 		sc.seen = true
-		if i := sc.ring(t); i < len(sc.rings) {
-			sc.rings[i].Add(&sc.row)
+		for i := range sc.planes {
+			if pl := &sc.planes[i]; pl.q.ordered {
+				pl.keepOrdered(&sc.row)
+			} else {
+				pl.add(&sc.row)
+			}
 		}
 		for i := range sc.lasts {
 			sc.lasts[i].add(&sc.row)
@@ -183,15 +211,19 @@ func (sc *viewScan) usable(e *entry) bool {
 	return true
 }
 
-// scanRings counts the archive below n: what lies in one ring by its summary, the rest by its rows.
-func (r *Reader) scanRings(sc *viewScan, n *node) error {
+// scanPlane counts the archive below n: what lies in one segment by its summary, the rest by its rows.
+func (r *Reader) scanPlane(sc *viewScan, pl *plane, n *node) error {
 	for i := range n.entries {
 		e := &n.entries[i]
-		if e.minT >= sc.asOf || sc.ring(e.maxT) == len(sc.rings) {
+		if e.minT >= sc.asOf {
 			continue
 		}
-		if ring := sc.ring(e.minT); ring < len(sc.rings) && ring == sc.ring(e.maxT) && e.maxT < sc.asOf && e.sum != nil && sc.usable(e) {
-			if err := sc.rings[ring].MergeEncoded(e.sum); err != nil {
+		some, within := pl.wants(e.minT, e.maxT)
+		if !some {
+			continue
+		}
+		if within && e.maxT < sc.asOf && e.sum != nil && sc.usable(e) {
+			if err := pl.part(pl.segment(e.minT)).MergeEncoded(e.sum); err != nil {
 				return fmt.Errorf("merge block %d: %w", e.id, err)
 			}
 			sc.seen = true
@@ -202,12 +234,12 @@ func (r *Reader) scanRings(sc *viewScan, n *node) error {
 			if err != nil {
 				return err
 			}
-			if err := r.scanRings(sc, child); err != nil {
+			if err := r.scanPlane(sc, pl, child); err != nil {
 				return err
 			}
 			continue
 		}
-		if err := r.scanLeaf(sc, e); err != nil {
+		if err := r.scanLeaf(sc, pl, e); err != nil {
 			return err
 		}
 	}
@@ -231,13 +263,13 @@ func (r *Reader) node(e *entry) (*node, error) {
 	return n, nil
 }
 
-// scanLeaf counts the rows of a leaf in rings. They are sorted by time.
-func (r *Reader) scanLeaf(sc *viewScan, e *entry) error {
+// scanLeaf counts the rows of a leaf. They are sorted by time.
+func (r *Reader) scanLeaf(sc *viewScan, pl *plane, e *entry) error {
 	b, err := r.leaf(e.id, false)
 	if err != nil {
 		return err
 	}
-	reach := sc.starts[len(sc.starts)-1]
+	reach := pl.reach()
 	for len(b) > 0 {
 		_, rest, err := splitRow(b)
 		if err != nil {
@@ -257,7 +289,7 @@ func (r *Reader) scanLeaf(sc *viewScan, e *entry) error {
 		}
 		if sc.counts() {
 			sc.seen = true
-			sc.rings[sc.ring(t)].Add(&sc.row)
+			pl.add(&sc.row)
 		}
 	}
 	return nil

@@ -7,6 +7,7 @@ import (
 
 	"github.com/penstock-ml/penstock/event"
 	"github.com/penstock-ml/penstock/pipeline"
+	"github.com/penstock-ml/penstock/transforms/agg"
 	"github.com/penstock-ml/penstock/transforms/expr"
 	"github.com/penstock-ml/penstock/transforms/window"
 )
@@ -15,19 +16,24 @@ import (
 type viewQuery struct {
 	v        *view
 	keys     []int // of Selector.Keys, in the order of the view's entity
-	features []*pipeline.Feature
-	slots    []int            // by feature: where its value goes
-	rings    []event.Duration // reaches of the rolling windows, ascending
-	lifetime bool             // a last ring without bound
-	ringOf   []int            // by feature: its ring, or -1 for a last-N
-	groups   []int            // of the view's layout, for the rings
+	features []featureQuery
+	planes   []planeQuery
 	lasts    []lastQuery
-	lastOf   []int // by feature: its last-N, or -1
+	sessions []window.Spec
+}
+
+// featureQuery is one feature, and where its rows are gathered.
+type featureQuery struct {
+	*pipeline.Feature
+	slot  int // where its value goes
+	plane int // of the query; -1 for a last-N
+	at    int // the window in its plane; or the last-N
 }
 
 // lastQuery is one distinct window of the N latest rows that pass a filter.
 type lastQuery struct {
 	n, filter int
+	ordered   bool
 	groups    []int
 }
 
@@ -236,8 +242,8 @@ func (b *selectorBuilder) slot(f *pipeline.Feature) int {
 		b.sel.views = append(b.sel.views, viewQuery{v: v})
 	}
 	q := &b.sel.views[qi]
-	q.features = append(q.features, f)
 	slot := b.sel.slots
+	q.features = append(q.features, featureQuery{Feature: f, slot: slot})
 	b.sel.slots++
 	b.slotOf[f] = slot
 	return slot
@@ -274,42 +280,93 @@ func (b *selectorBuilder) finish() {
 		for _, k := range q.v.plan.Entity.Keys {
 			q.keys = append(q.keys, slices.IndexFunc(b.sel.Keys, func(c pipeline.Column) bool { return c.Name == k.Name }))
 		}
-		for _, f := range q.features {
-			q.slots = append(q.slots, b.slotOf[f])
-			if d, ok := f.Window.Reach(); ok && !slices.Contains(q.rings, d) {
-				q.rings = append(q.rings, d)
-			}
-			q.lifetime = q.lifetime || f.Window.Kind == window.Lifetime
-		}
-		slices.Sort(q.rings)
-		for _, f := range q.features {
-			ring, last := -1, -1
-			switch f.Window.Kind {
-			case window.Lifetime:
-				ring = len(q.rings)
-			case window.LastN:
-				last = q.last(f)
-			default:
-				d, _ := f.Window.Reach()
-				ring = slices.Index(q.rings, d)
-			}
-			q.ringOf, q.lastOf = append(q.ringOf, ring), append(q.lastOf, last)
-			if ring >= 0 && !slices.Contains(q.groups, f.Group) {
-				q.groups = append(q.groups, f.Group)
-			}
+		for j := range q.features {
+			q.place(&q.features[j])
 		}
 	}
 }
 
+// place decides where the rows of a feature are gathered.
+func (q *viewQuery) place(f *featureQuery) {
+	call := &f.Call
+	if f.Inner != nil {
+		call = &f.Inner.Call
+	}
+	layout := &q.v.plan.Layout
+	groups := call.Groups(nil)
+	ordered := slices.ContainsFunc(groups, func(g int) bool {
+		return (&agg.Layout{Groups: layout.Groups[g : g+1]}).Ordered()
+	})
+	if f.Window.Kind == window.Session && !slices.Contains(q.sessions, f.Window) {
+		q.sessions = append(q.sessions, f.Window)
+	}
+	if f.Window.Kind == window.LastN && f.Inner == nil {
+		f.plane, f.at = -1, q.last(f, groups, ordered)
+		return
+	}
+	f.plane = q.plane(f, ordered)
+	p := &q.planes[f.plane]
+	if f.Inner == nil {
+		if f.at = slices.Index(p.windows, f.Window); f.at < 0 {
+			f.at = len(p.windows)
+			p.windows = append(p.windows, f.Window)
+		}
+	}
+	for _, g := range groups {
+		if !slices.Contains(p.groups, g) {
+			p.groups = append(p.groups, g)
+		}
+	}
+}
+
+// plane finds or adds the plane that a feature is read in.
+func (q *viewQuery) plane(f *featureQuery, ordered bool) int {
+	i := slices.IndexFunc(q.planes, func(p planeQuery) bool {
+		if p.ordered != ordered || (p.inner != nil) != (f.Inner != nil) {
+			return false
+		}
+		if f.Inner != nil {
+			return *p.inner == f.Inner.Window && p.windows[0] == f.Window
+		}
+		return p.nested == endsNow(f.Window)
+	})
+	if i >= 0 {
+		return i
+	}
+	p := planeQuery{ordered: ordered}
+	if f.Inner != nil {
+		p.inner, p.windows = &f.Inner.Window, []window.Spec{f.Window}
+	} else {
+		p.nested = endsNow(f.Window)
+	}
+	q.planes = append(q.planes, p)
+	return len(q.planes) - 1
+}
+
+// endsNow tells whether a window ends at the instant asked for. Such windows lie within each other.
+func endsNow(w window.Spec) bool {
+	switch w.Kind {
+	case window.Rolling, window.Lifetime:
+		return true
+	case window.Tumbling, window.Calendar:
+		return w.Current
+	}
+	return false
+}
+
 // last finds or adds the last-N window of f.
-func (q *viewQuery) last(f *pipeline.Feature) int {
-	i := slices.IndexFunc(q.lasts, func(l lastQuery) bool { return l.n == f.Window.N && l.filter == f.Filter })
+func (q *viewQuery) last(f *featureQuery, groups []int, ordered bool) int {
+	i := slices.IndexFunc(q.lasts, func(l lastQuery) bool {
+		return l.n == f.Window.N && l.filter == f.Filter && l.ordered == ordered
+	})
 	if i < 0 {
 		i = len(q.lasts)
-		q.lasts = append(q.lasts, lastQuery{n: f.Window.N, filter: f.Filter})
+		q.lasts = append(q.lasts, lastQuery{n: f.Window.N, filter: f.Filter, ordered: ordered})
 	}
-	if !slices.Contains(q.lasts[i].groups, f.Group) {
-		q.lasts[i].groups = append(q.lasts[i].groups, f.Group)
+	for _, g := range groups {
+		if !slices.Contains(q.lasts[i].groups, g) {
+			q.lasts[i].groups = append(q.lasts[i].groups, g)
+		}
 	}
 	return i
 }

@@ -29,7 +29,7 @@ const (
 )
 
 // blockVersion is the first byte of every block and head.
-const blockVersion = 1
+const blockVersion = 2
 
 var errCorruptBlock = errors.New("corrupt block")
 
@@ -38,16 +38,17 @@ var errCorruptBlock = errors.New("corrupt block")
 // their ids are given out again. What they replace is listed in gone and must be deleted in the
 // commit of the head, not before.
 type treeWriter struct {
-	c      *codec
-	sum    *agg.Partial // all groups of the view
-	row    event.Row    // scratch
-	snap   state.Snapshot
-	put    func(key, value []byte) error
-	prefix string
-	lastID uint64
-	gone   []uint64
-	key    []byte // scratch
-	val    []byte // scratch
+	c       *codec
+	sum     *agg.Partial // all groups of the view
+	ordered bool         // some group takes rows in tie order only
+	row     event.Row    // scratch
+	snap    state.Snapshot
+	put     func(key, value []byte) error
+	prefix  string
+	lastID  uint64
+	gone    []uint64
+	key     []byte // scratch
+	val     []byte // scratch
 }
 
 // addRoot adds rows, sorted by time, to the tree under root (nil: none yet) and returns the new root.
@@ -177,9 +178,17 @@ func (w *treeWriter) writeLeaf(rows []rowRef) (entry, error) {
 	e := entry{id: w.newID(), minT: rows[0].t, maxT: rows[len(rows)-1].t, maxArrival: event.MinTime, rows: int64(len(rows))}
 	w.sum.Reset()
 	w.val = append(w.val[:0], blockVersion)
-	for _, r := range rows {
+	if w.ordered {
+		if err := w.sortTies(rows); err != nil {
+			return entry{}, err
+		}
+	}
+	for i, r := range rows {
 		if _, err := w.c.next(r.b, &w.row); err != nil {
 			return entry{}, err
+		}
+		if i > 0 {
+			e.gap = max(e.gap, r.t.Sub(rows[i-1].t))
 		}
 		e.maxArrival = max(e.maxArrival, w.row.Arrival)
 		e.offsets = raise(e.offsets, w.row.Pos.Partition, w.row.Pos.Offset+1)
@@ -189,6 +198,35 @@ func (w *treeWriter) writeLeaf(rows []rowRef) (entry, error) {
 	}
 	e.sum = w.keepSum()
 	return e, w.write(e.id)
+}
+
+// sortTies puts rows of equal time into tie order.
+func (w *treeWriter) sortTies(rows []rowRef) error {
+	for len(rows) > 0 {
+		n := 1
+		for n < len(rows) && rows[n].t == rows[0].t {
+			n++
+		}
+		if n > 1 {
+			ties := make([]event.Row, n)
+			at := make([]int, n)
+			for i := range ties {
+				ties[i].Values = make([]event.Value, len(w.row.Values))
+				if _, err := w.c.next(rows[i].b, &ties[i]); err != nil {
+					return err
+				}
+				at[i] = i
+			}
+			sort.Slice(at, func(i, j int) bool { return ties[at[i]].Before(&ties[at[j]]) })
+			sorted := make([]rowRef, n)
+			for i, from := range at {
+				sorted[i] = rows[from]
+			}
+			copy(rows, sorted)
+		}
+		rows = rows[n:]
+	}
+	return nil
 }
 
 // writeNodes writes entries as nodes of the level: one if they fit, else full ones if grown, or even ones.
@@ -221,6 +259,13 @@ func (w *treeWriter) writeNode(n *node) (entry, error) {
 	whole := true
 	for i := range n.entries {
 		c := &n.entries[i]
+		e.gap = max(e.gap, c.gap)
+		if i > 0 {
+			e.gap = max(e.gap, c.minT.Sub(e.maxT))
+			if w.ordered && c.minT <= e.maxT {
+				whole = false // the order of their ties is not known
+			}
+		}
 		e.minT, e.maxT = min(e.minT, c.minT), max(e.maxT, c.maxT)
 		e.maxArrival = max(e.maxArrival, c.maxArrival)
 		e.rows += c.rows

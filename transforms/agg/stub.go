@@ -1,0 +1,3 @@
+package agg
+
+func (l *Layout) Ordered() bool { return false }
