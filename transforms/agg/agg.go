@@ -6,11 +6,7 @@
 // their order or on how they were split over partials.
 package agg
 
-import (
-	"fmt"
-
-	"github.com/penstock-ml/penstock/event"
-)
+import "github.com/penstock-ml/penstock/event"
 
 // Func is an aggregate function. The numbers are part of a view's version: only append.
 type Func uint8
@@ -76,9 +72,14 @@ const (
 	PartMax
 	PartFirst
 	PartLast
+	PartCubes
+	PartFourths
+	PartOldest // the oldest event time
 )
 
-// Group is what is kept over one input under one filter.
+// Group is what is kept over one input under one filter. A row counts in it if it passes the filter and
+// its input, its second input and its By are of their types, not null, and (if Keeps.Dim is not 0) a list
+// of Keeps.Dim elements.
 type Group struct {
 	Input      int        // index into Row.Values; -1: every row counts (count "*")
 	Type       event.Type // of the input
@@ -95,107 +96,13 @@ type Group struct {
 // Layout is the list of groups of a view, fixed by its plan; partials are encoded by it.
 type Layout struct{ Groups []Group }
 
-// functions describes each Func, at its number less one.
-var functions = [...]struct {
-	name  string
-	parts Parts
-}{
-	{"count", 0},
-	{"sum", PartSum},
-	{"avg", PartSum},
-	{"min", PartMin},
-	{"max", PartMax},
-	{"first", PartFirst},
-	{"last", PartLast},
-	{"variance", PartSum | PartSquares},
-	{"stddev", PartSum | PartSquares},
-	{"variance_pop", PartSum | PartSquares},
-	{"stddev_pop", PartSum | PartSquares},
-}
-
-func (f Func) known() bool { return f >= 1 && int(f) <= len(functions) }
-
-// ByName finds a function by the name that users write.
-func ByName(name string) (Func, bool) {
-	for i, d := range functions {
-		if d.name == name {
-			return Func(i + 1), true
+// Ordered tells whether a group's partials unite in tie order only: rows must then be added in tie order,
+// and all rows of what is merged into a Partial must come after its own.
+func (l *Layout) Ordered() bool {
+	for i := range l.Groups {
+		if l.Groups[i].Keeps.Kind.ordered() {
+			return true
 		}
 	}
-	return 0, false
-}
-
-// Names lists the names that users write, in the order of the constants.
-func Names() []string {
-	names := make([]string, len(functions))
-	for i, d := range functions {
-		names[i] = d.name
-	}
-	return names
-}
-
-// String is the name that users write.
-func (f Func) String() string {
-	if !f.known() {
-		return fmt.Sprintf("func(%d)", uint8(f))
-	}
-	return functions[f-1].name
-}
-
-// Parts tells what f needs beside the count.
-func (f Func) Parts() Parts {
-	if !f.known() {
-		return 0
-	}
-	return functions[f-1].parts
-}
-
-// Result is the type of f's answer over an input of type in (for count "*", pass the zero Type), or
-// an error that says why f is not defined on it and what is. All answers but count are nullable.
-func (f Func) Result(in event.Type) (event.Type, error) {
-	if !f.known() {
-		return event.Type{}, fmt.Errorf("%s is not an aggregate", f)
-	}
-	if f == Count {
-		return event.Type{Kind: event.Long}, nil
-	}
-	if in.Kind == event.Null {
-		return event.Type{}, fmt.Errorf("%s needs a column or an expression; only count works over \"*\"", f)
-	}
-	switch f {
-	case First, Last:
-	case Min, Max:
-		if !in.Ordered() {
-			return event.Type{}, fmt.Errorf("%s of %s is not defined: its values have no order; count, first and last work on it", f, bare(in))
-		}
-	case Sum:
-		if !in.Numeric() {
-			return event.Type{}, f.notNumeric(in)
-		}
-	default:
-		if !in.Numeric() {
-			return event.Type{}, f.notNumeric(in)
-		}
-		return event.Type{Kind: event.Double, Nullable: true}, nil
-	}
-	in.Nullable = true
-	return in, nil
-}
-
-// notNumeric says what to do about arithmetic on a type that has none.
-func (f Func) notNumeric(in event.Type) error {
-	hint := "count, min, max, first and last work on it"
-	switch in.Kind {
-	case event.Bool:
-		hint = "to count the true ones, write count: \"*\" with where: naming the column"
-	case event.List, event.Map:
-		hint = "count, first and last work on it"
-	}
-	return fmt.Errorf("%s of %s is not defined: it needs long, double or decimal; %s", f, bare(in), hint)
-}
-
-// bare is t's name without the mark of what may be null.
-func bare(t event.Type) string {
-	t.Nullable = false
-	return t.String()
+	return false
 }

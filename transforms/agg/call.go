@@ -1,6 +1,11 @@
 package agg
 
-import "github.com/penstock-ml/penstock/event"
+import (
+	"fmt"
+	"slices"
+
+	"github.com/penstock-ml/penstock/event"
+)
 
 // Call is an aggregate as a feature asks for it: the function, the group of the Layout that it reads,
 // and the parameters that decide only how the answer is made of what is kept.
@@ -35,8 +40,32 @@ type Answer struct {
 	Overflow bool        // a sum of longs fell outside int64: the value is null
 }
 
-// Answer answers c. Asking for what the group does not keep is a mistake of the plan, and panics.
+// Answer answers c over the window at. The value may alias p: it is valid until p changes or is asked
+// again. Asking for what the group does not keep is a mistake of the plan, and panics.
 func (p *Partial) Answer(c *Call, at At) Answer {
-	v, newest, overflow := p.Finish(c.Group, c.Func)
-	return Answer{v, newest, overflow}
+	g := p.group(c.Group)
+	d := c.Func.of()
+	structured := c.By != nil || g.keep != nil && slices.Contains(d.keeps, g.keeps)
+	if d.name == "" || c.By != nil != g.by || !structured && (d.parts&^g.parts != 0 || len(d.keeps) > 0 && d.parts == 0) {
+		panic(fmt.Sprintf("agg: group %d does not keep what %s needs", c.Group, c.Func))
+	}
+	a := Answer{Newest: g.newest}
+	switch {
+	case g.count == 0:
+		if d.zero && c.By == nil {
+			a.Value = event.LongOf(0)
+		}
+	case structured:
+		a.Value = g.keep.answer(c, g, at)
+	default:
+		a.Value, a.Overflow = p.scalar(c, g, at)
+	}
+	return a
+}
+
+// Finish answers f over a group without parameters; see Answer.
+func (p *Partial) Finish(group int, f Func) (v event.Value, newest event.Time, overflow bool) {
+	p.call = Call{Func: f, Group: group}
+	a := p.Answer(&p.call, At{})
+	return a.Value, a.Newest, a.Overflow
 }

@@ -23,6 +23,9 @@ import (
 //	           least, greatest                (PartMin, PartMax)
 //	           age, row    first: newest of this group - its time (PartFirst)
 //	           row         last: its time is the newest           (PartLast)
+//	           number      the sum of cubes, of fourth powers     (PartCubes, PartFourths)
+//	           age         oldest: newest of this group - its time (PartOldest)
+//	           structure   length and bytes                       (Keeps or By; see its keeper)
 //	number   = bytes of the magnitude·2 + 1 if negative
 //	           exponent (signed; doubles that are not 0): the number is magnitude·256^exponent
 //	           the magnitude, little-endian, without zero bytes above (and, for doubles, below)
@@ -81,7 +84,7 @@ func setLength(dst []byte, start int) []byte {
 }
 
 func (g *group) hasFlags() bool {
-	return g.class == classDouble && g.parts&(PartSum|PartSquares|PartMin|PartMax) != 0
+	return g.class == classDouble && g.parts&(partsOfNumbers|PartMin|PartMax) != 0
 }
 
 func (p *Partial) appendGroup(dst []byte, g *group, newest event.Time) []byte {
@@ -108,6 +111,19 @@ func (p *Partial) appendGroup(dst []byte, g *group, newest event.Time) []byte {
 	}
 	if g.parts&PartLast != 0 {
 		dst = g.appendEdge(dst, &g.ends.last)
+	}
+	if g.parts&PartCubes != 0 {
+		dst = p.appendNumber(dst, &g.extra.cubes, g.class == classDouble)
+	}
+	if g.parts&PartFourths != 0 {
+		dst = p.appendNumber(dst, &g.extra.fourths, g.class == classDouble)
+	}
+	if g.parts&PartOldest != 0 {
+		dst = binary.AppendUvarint(dst, uint64(g.newest)-uint64(g.extra.oldest))
+	}
+	if g.keep != nil {
+		start := len(dst)
+		dst = setLength(g.keep.append(append(dst, 0)), start)
 	}
 	return dst
 }
@@ -280,10 +296,10 @@ func (d *decoder) group(p *Partial, g *group, newest event.Time) {
 		g.flags |= flags
 	}
 	if g.parts&PartSum != 0 {
-		d.number(p, &g.sum, g.class == classDouble, -1074)
+		d.number(&g.sum, g.class == classDouble, 1)
 	}
 	if g.parts&PartSquares != 0 {
-		d.number(p, &g.squares, g.class == classDouble, -2148)
+		d.number(&g.squares, g.class == classDouble, 2)
 	}
 	d.extremes(g)
 	if g.parts&PartFirst != 0 {
@@ -293,13 +309,31 @@ func (d *decoder) group(p *Partial, g *group, newest event.Time) {
 	if g.parts&PartLast != 0 {
 		d.edge(g, &g.ends.last, 1, own)
 	}
+	if g.parts&PartCubes != 0 {
+		d.number(&g.extra.cubes, g.class == classDouble, 3)
+	}
+	if g.parts&PartFourths != 0 {
+		d.number(&g.extra.fourths, g.class == classDouble, 4)
+	}
+	if g.parts&PartOldest != 0 {
+		oldest := event.Time(uint64(own) - d.uvarint())
+		if oldest > own {
+			d.fail()
+		}
+		g.extra.oldest = min(g.extra.oldest, oldest)
+	}
+	if g.keep != nil {
+		if b := d.bytes(d.uvarint()); !d.bad && g.keep.mergeEncoded(b) != nil {
+			d.fail()
+		}
+	}
 	// Counted last: extend must know whether there was anything before.
 	g.count += int64(count)
 	g.newest = max(g.newest, own)
 }
 
-// number adds an encoded number to a; least is the exponent of two below which no bits may lie.
-func (d *decoder) number(p *Partial, a *accumulator, floating bool, least int) {
+// number adds an encoded sum of products of so many doubles (or of anything else) to a.
+func (d *decoder) number(a *accumulator, floating bool, factors int64) {
 	header := d.uvarint()
 	n, negative := header>>1, header&1 == 1
 	if n == 0 {
@@ -309,7 +343,7 @@ func (d *decoder) number(p *Partial, a *accumulator, floating bool, least int) {
 	if floating {
 		// Bytes beyond these cannot come of doubles; they would make the accumulator wide.
 		e = d.varint()
-		if e < int64(least/8-4) || e > 280 || n > 600 {
+		if e < -(1074*factors/8)-4 || e > 140*max(factors, 2) || n > 300*uint64(max(factors, 2)) {
 			d.fail()
 			return
 		}

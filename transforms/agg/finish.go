@@ -1,7 +1,6 @@
 package agg
 
 import (
-	"fmt"
 	"math"
 	"math/big"
 	"math/bits"
@@ -10,22 +9,11 @@ import (
 	"github.com/penstock-ml/penstock/event"
 )
 
-// Finish answers f over a group: the value (null over nothing, but count is 0), the event time of
-// the newest row counted in the group (MinTime over nothing), and whether a sum of longs fell outside
-// int64 (the value is then null). The value may alias p: valid until p changes. Asking for what the
-// group does not keep is a mistake of the plan, and panics.
-func (p *Partial) Finish(group int, f Func) (v event.Value, newest event.Time, overflow bool) {
-	g := p.group(group)
-	if f.Parts()&^g.parts != 0 {
-		panic(fmt.Sprintf("agg: group %d does not keep what %s needs", group, f))
-	}
-	if f == Count {
-		return event.LongOf(g.count), g.newest, false
-	}
-	if g.count == 0 {
-		return event.Value{}, event.MinTime, false
-	}
-	switch f {
+// scalar answers c from the parts of a group that has counted something.
+func (p *Partial) scalar(c *Call, g *group, at At) (v event.Value, overflow bool) {
+	switch c.Func {
+	case Count:
+		v = event.LongOf(g.count)
 	case Sum:
 		v, overflow = p.finishSum(g)
 	case Avg:
@@ -39,11 +27,11 @@ func (p *Partial) Finish(group int, f Func) (v event.Value, newest event.Time, o
 	case Last:
 		v = g.ends.last.value.get()
 	case Variance, Stddev:
-		v = p.finishVariance(g, 1, f == Stddev)
+		v = p.finishVariance(g, 1, c.Func == Stddev)
 	case VariancePop, StddevPop:
-		v = p.finishVariance(g, 0, f == StddevPop)
+		v = p.finishVariance(g, 0, c.Func == StddevPop)
 	}
-	return v, g.newest, overflow
+	return v, overflow
 }
 
 // notFinite is the sum of what is not a number; ok is false if all are.

@@ -8,6 +8,29 @@ import (
 // view's version: only append.
 type Kept uint8
 
+// The kinds of structures.
+const (
+	KeepCross          Kept = iota + 1 // sums, squares and products of two columns
+	KeepTrend                          // products of values and event times
+	KeepDecay                          // decayed sums
+	KeepVectorSum                      // of every element of a vector
+	KeepVectorMin                      // of every element of a vector
+	KeepVectorMax                      // of every element of a vector
+	KeepVectorDecay                    // of every element of a vector
+	KeepFirst                          // the first K values
+	KeepLast                           // the last K values
+	KeepTop                            // the K greatest values
+	KeepBottom                         // the K least values
+	KeepValues                         // the distinct values of least hash, up to Limit, with their counts
+	KeepSketchDistinct                 // of how many distinct values there are
+	KeepQuantiles                      // a sketch of the distribution
+	KeepHistogram                      // counts between Bounds
+	KeepDrawdown                       // the largest fall from an earlier peak
+)
+
+// ordered tells whether the structure unites in tie order only.
+func (k Kept) ordered() bool { return k == KeepDrawdown }
+
 // Structure describes what a group keeps beside its scalar parts, with the parameters that decide what
 // is stored. Groups share a structure if theirs are equal, so it is comparable. The zero Structure is none.
 type Structure struct {
@@ -18,30 +41,33 @@ type Structure struct {
 	HalfLife event.Duration // of decay
 	Accuracy float64        // relative, of quantiles
 	Bounds   string         // edges of a histogram, each as 8 bytes of its bits
-	Dim      int            // of vectors: the group's input is a list of this many numbers
+	Dim      int            // of vectors: the group's input is a list of this many numbers; others do not count
 }
 
-// keeper is a structure of one group. Its laws are Partial's. What it answers may alias it.
+// keeper is a structure of one group. Its laws are Partial's. What it answers may alias it. It is encoded
+// and asked only if the group has counted a row.
 type keeper interface {
-	// add takes in one row whose input v (and, for two columns, second) is not null. v.Str aliases a
-	// buffer: copy what is kept.
+	// add takes in one row whose input v (null for "*") and, for two columns, second the group counts.
+	// v.Str aliases a buffer: copy what is kept.
 	add(v, second event.Value, r *event.Row)
 	merge(k keeper) // of the same Structure
 	reset()
 	// append writes the canonical encoding: equal sets give equal bytes.
 	append(dst []byte) []byte
-	// mergeEncoded adds what append wrote. It never panics, and allocates in proportion to b.
+	// mergeEncoded adds what append wrote. It never panics, and allocates in proportion to b, which it
+	// does not keep.
 	mergeEncoded(b []byte) error
 	answer(c *Call, g *group, at At) event.Value
 }
 
 // newKeeper returns an empty keeper for g, nil if it needs none.
 func newKeeper(g *Group) keeper {
-	if g.Keeps.Kind == 0 {
+	if g.By != 0 {
+		return newKeyed(g)
+	}
+	switch g.Keeps.Kind {
+	case 0:
 		return nil
 	}
-	return keepers[g.Keeps.Kind](g)
+	panic("agg: unknown structure")
 }
-
-// keepers makes a keeper of each kind.
-var keepers = map[Kept]func(g *Group) keeper{}

@@ -16,6 +16,7 @@ type Partial struct {
 	groups []group  // those kept, by Layout number
 	at     []int32  // by Layout number: where in groups, or -1
 	words  []uint64 // scratch
+	call   Call     // scratch of Finish
 	broken bool     // MergeEncoded has failed half way
 }
 
@@ -71,7 +72,11 @@ type group struct {
 	high    int64
 	sum     accumulator
 	squares accumulator
-	ends    *ends // nil if not needed
+	ends    *ends  // nil if not needed
+	extra   *extra // nil if not needed
+	keep    keeper // nil if not needed
+	keeps   Kept
+	by      bool // keep holds partials by the values of another input
 }
 
 // ends holds what few groups need.
@@ -79,6 +84,16 @@ type ends struct {
 	low, high   []byte // the least and greatest, of classText and classDecimal; valid if count > 0
 	first, last edge
 	out         []byte // the sum of decimals that Finish answered
+}
+
+// extra holds what few groups ask of a row, and what few keep of it.
+type extra struct {
+	of      *Group
+	second  event.Value // of the row at hand; null if there is none
+	oldest  event.Time
+	cubes   accumulator
+	fourths accumulator
+	powers  [3][]uint64 // scratch
 }
 
 // edge is a row's place in tie order and its value there.
@@ -136,15 +151,13 @@ func newGroup(i int, of *Group) group {
 	if g.kind == event.Decimal {
 		g.scale = uint64(of.Type.Scale)
 	}
-	switch g.class {
-	case classRows:
+	switch {
+	case of.By != 0:
 		g.parts = 0
-	case classOther, classText:
-		g.parts &^= PartSum | PartSquares
-	case classInteger:
-		if g.kind != event.Long {
-			g.parts &^= PartSum | PartSquares
-		}
+	case g.class == classRows:
+		g.parts &= PartOldest
+	case !of.Type.Numeric():
+		g.parts &^= partsOfNumbers
 	}
 	if g.class == classOther {
 		g.parts &^= PartMin | PartMax
@@ -152,8 +165,17 @@ func newGroup(i int, of *Group) group {
 	if g.parts&(PartFirst|PartLast) != 0 || g.class == classText || g.class == classDecimal {
 		g.ends = &ends{}
 	}
+	if of.Second != 0 || of.By != 0 || of.Keeps.Dim != 0 || g.parts&partsOfExtra != 0 {
+		g.extra = &extra{of: of, oldest: event.MaxTime}
+	}
+	g.keep, g.keeps, g.by = newKeeper(of), of.Keeps.Kind, of.By != 0
 	return g
 }
+
+const (
+	partsOfNumbers = PartSum | PartSquares | PartCubes | PartFourths
+	partsOfExtra   = PartCubes | PartFourths | PartOldest
+)
 
 // Reset empties p and keeps its memory.
 func (p *Partial) Reset() {
@@ -173,6 +195,14 @@ func (g *group) reset() {
 	if g.ends != nil {
 		g.ends.first.set, g.ends.last.set = false, false
 	}
+	if x := g.extra; x != nil {
+		x.oldest = event.MaxTime
+		x.cubes.reset()
+		x.fourths.reset()
+	}
+	if g.keep != nil {
+		g.keep.reset()
+	}
 }
 
 // Add adds one row. It allocates nothing in the steady state, and copies what it keeps of r.
@@ -190,7 +220,15 @@ func (p *Partial) Add(r *event.Row) {
 			if v.Kind == event.Null || v.Kind != g.kind || v.Kind == event.Decimal && v.Num != g.scale {
 				continue
 			}
+			if g.extra != nil && !g.extra.admits(v, r) {
+				continue
+			}
 			p.addValue(g, v, r)
+		} else if g.extra != nil || g.keep != nil {
+			if g.extra != nil && !g.extra.admits(&event.Value{}, r) {
+				continue
+			}
+			p.addMore(g, &event.Value{}, r)
 		}
 		g.count++
 		if r.Time > g.newest {
@@ -212,6 +250,61 @@ func (p *Partial) addValue(g *group, v *event.Value, r *event.Row) {
 	}
 	if g.parts&(PartFirst|PartLast) != 0 {
 		g.place(v, r)
+	}
+	if g.extra != nil || g.keep != nil {
+		p.addMore(g, v, r)
+	}
+}
+
+// admits tells whether all that a row counts by, but its input, is there; it notes the second input.
+func (x *extra) admits(v *event.Value, r *event.Row) bool {
+	of := x.of
+	if of.Keeps.Dim != 0 && (v.Kind != event.List || elements(v.Str) != of.Keeps.Dim) {
+		return false
+	}
+	if of.By != 0 {
+		if _, ok := inputOf(r, of.By, of.ByType); !ok {
+			return false
+		}
+	}
+	if of.Second == 0 {
+		return true
+	}
+	ok := false
+	x.second, ok = inputOf(r, of.Second, of.SecondType)
+	return ok
+}
+
+// inputOf is input n, counted from 1, of a row; ok is false if it is null or not of type t.
+func inputOf(r *event.Row, n int, t event.Type) (v event.Value, ok bool) {
+	if n > len(r.Values) {
+		return event.Value{}, false
+	}
+	v = r.Values[n-1]
+	return v, v.Kind == t.Kind && v.Kind != event.Null && (v.Kind != event.Decimal || v.Num == uint64(t.Scale))
+}
+
+// elements counts the elements of an encoded list; -1 if it is none.
+func elements(s string) int {
+	n := 0
+	for ; s != ""; n++ {
+		var err error
+		if _, s, err = event.DecodeValue(s); err != nil {
+			return -1
+		}
+	}
+	return n
+}
+
+// addMore adds to what few groups keep.
+func (p *Partial) addMore(g *group, v *event.Value, r *event.Row) {
+	second := event.Value{}
+	if x := g.extra; x != nil {
+		second = x.second
+		x.oldest = min(x.oldest, r.Time)
+	}
+	if g.keep != nil {
+		g.keep.add(*v, second, r)
 	}
 }
 
@@ -355,6 +448,14 @@ func (g *group) merge(h *group) {
 		if l := &e.last; l.set {
 			g.ends.last.offer(1, l.time, l.order.get(), l.pos, l.value.get())
 		}
+	}
+	if x := h.extra; x != nil {
+		g.extra.oldest = min(g.extra.oldest, x.oldest)
+		g.extra.cubes.merge(&x.cubes)
+		g.extra.fourths.merge(&x.fourths)
+	}
+	if h.keep != nil {
+		g.keep.merge(h.keep)
 	}
 	g.count += h.count
 }

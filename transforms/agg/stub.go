@@ -1,3 +1,0 @@
-package agg
-
-func (l *Layout) Ordered() bool { return false }
