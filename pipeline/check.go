@@ -81,7 +81,7 @@ func (s *shape) exampleHint() string {
 	case s.object == featureGrammar:
 		return "for example {sum: amount, window: 1h}"
 	case s.format == windowText:
-		return "a window is a duration or lifetime; last: N beside the aggregate takes the N latest rows"
+		return "a window is a duration, lifetime, or a mapping like {tumbling: 1h}; last: N beside the aggregate takes the N latest rows"
 	case s.items != nil && s.format == noScalar && s.items.format != noScalar:
 		return "put it between [ and ]"
 	}
@@ -97,12 +97,14 @@ func (c *compiler) checkObject(n *node, o *object, in, name string) {
 		within = where(in, name)
 	}
 	c.dropDuplicates(n, within, "key")
+	unknown := false
 	meant := map[string]bool{} // keys that an unknown one was meant for, likely
 	for _, f := range n.fields {
 		k := o.key(f.key.text)
 		if k == nil {
 			meant[diag.Nearest(f.key.text, o.keyNames())] = true
 			c.unknownKey(f, o, within)
+			unknown = true
 			continue
 		}
 		c.checkShape(f.value, k.shape, within, k.name)
@@ -119,21 +121,22 @@ func (c *compiler) checkObject(n *node, o *object, in, name string) {
 	}
 	for _, k := range o.keys {
 		if group := groups[k.oneOf]; group != nil {
-			c.checkOneOf(n, group, within, k.oneOf)
+			c.checkOneOf(n, group, within, o, k.oneOf, unknown)
 			delete(groups, k.oneOf)
 		}
 	}
 }
 
-// checkOneOf reports a group of which not exactly one key is there.
-func (c *compiler) checkOneOf(n *node, group []*node, within, oneOf string) {
+// checkOneOf reports a group of which not exactly one key is there. An unknown key may be meant for it.
+func (c *compiler) checkOneOf(n *node, group []*node, within string, o *object, oneOf string, unknown bool) {
 	group = slices.DeleteFunc(group, func(n *node) bool { return n == nil })
 	switch {
-	case len(group) == 0 && !n.bad:
-		c.failAt(n.span, "", "%s has no %s", orFile(within), oneOf)
+	case len(group) == 0 && !n.bad && !unknown:
+		c.failAt(n.span, o.hint, "%s has no %s", orFile(within), oneOf)
 	case len(group) > 1:
+		both := group[0].text + " and " + group[1].text
 		slices.SortFunc(group, func(a, b *node) int { return comparePlaces(a.span, b.span) })
-		c.fail(group[1], "delete one of them", "%s has both %s", orFile(within), strings.ReplaceAll(oneOf, " or ", " and "))
+		c.fail(group[1], "delete one of them", "%s has both %s", orFile(within), both)
 	}
 }
 

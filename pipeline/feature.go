@@ -20,6 +20,7 @@ type featureDecl struct {
 	arg     *node
 	star    bool
 	window  window.Spec
+	unsure  bool // the window is wrong, and reported: say nothing that depends on it
 	where   *node
 	ttl     *node
 	def     *node // `default:`
@@ -64,8 +65,12 @@ func (v *viewScope) declareFeature(f field) *featureDecl {
 	if !v.declareAggregate(d, n) {
 		return nil
 	}
-	if w := n.get("window"); w != nil && d.window.Kind == window.Lifetime {
-		d.window = windowOf(w.text)
+	if n.has("window") && d.window.Kind == window.Lifetime {
+		if w, ok := v.c.windowOf(n.get("window"), d.in); ok {
+			d.window = w
+		} else {
+			d.unsure = true
+		}
 	}
 	return d
 }
@@ -123,20 +128,13 @@ func (v *viewScope) lastWindow(d *featureDecl, n *node, last field) bool {
 	if last.value.bad || last.value.kind != scalarNode {
 		return false
 	}
-	count, err := strconv.Atoi(last.value.text)
-	switch {
-	case err != nil || count < 1:
-		v.c.fail(last.value, "beside another aggregate, last is a window: how many rows, like last: 10", "%s: last %q is not a number of rows", d.in, last.value.shown())
-		return false
-	case count > maxLast:
-		v.c.fail(last.value, "", "%s: last %d is more than %d rows", d.in, count, maxLast)
-		return false
-	case n.has("window"):
+	w, ok := v.c.readLast(last.value, d.in)
+	if ok && n.has("window") {
 		v.c.fail(n.keyNode("window"), "delete one of them", "%s has both window and last", d.in)
-		return false
+		ok = false
 	}
-	d.window = window.Spec{Kind: window.LastN, N: count}
-	return true
+	d.window = w
+	return ok
 }
 
 func (v *viewScope) checkStar(d *featureDecl) bool {
@@ -157,17 +155,6 @@ func isInteger(s string) bool {
 	return err == nil
 }
 
-func windowOf(text string) window.Spec {
-	if text == "lifetime" {
-		return window.Spec{Kind: window.Lifetime}
-	}
-	size, err := event.ParseDuration(text)
-	if err != nil || size == 0 {
-		return window.Spec{Kind: window.Lifetime} // reported by the grammar
-	}
-	return window.Spec{Kind: window.Rolling, Size: size}
-}
-
 // declareEach reads one entry of `each`.
 func (v *viewScope) declareEach(n *node) {
 	c := v.c
@@ -183,28 +170,28 @@ func (v *viewScope) declareEach(n *node) {
 	}
 	v.dropRepeated(do, "do")
 	v.dropRepeated(over, "over")
+	windows := v.windowsOf(over)
 	for _, fn := range do.items {
 		f, ok := agg.ByName(fn.text)
 		if !ok || fn.bad {
 			continue
 		}
-		for _, w := range over.items {
-			if w.bad || w.kind != scalarNode || fn.bad {
+		for i, at := range over.items {
+			w, ok := windows[i]
+			if !ok || fn.bad {
 				continue
 			}
 			name := f.String()
 			if text != "*" {
 				name = text + "_" + name
 			}
-			if w.text != "lifetime" {
-				name += "_" + w.text
-			}
-			d := &featureDecl{name: name, in: fmt.Sprintf("feature %q", name), at: fn, of: true, fn: f, arg: of, window: windowOf(w.text)}
+			name += windowSuffix(at, w)
+			d := &featureDecl{name: name, in: fmt.Sprintf("feature %q", name), at: fn, of: true, fn: f, arg: of, window: w}
 			if before := v.names[name]; before != nil {
-				c.failAt(w.span, fmt.Sprintf("the first is in line %d", before.line), "%s: feature %q is there twice", v.in, name)
+				c.failAt(at.span, fmt.Sprintf("the first is in line %d", before.line), "%s: feature %q is there twice", v.in, name)
 				continue
 			}
-			v.names[name] = w
+			v.names[name] = at
 			if v.c.checkEachName(d, fn) && v.checkStar(d) {
 				v.decls = append(v.decls, d)
 			}
@@ -212,10 +199,30 @@ func (v *viewScope) declareEach(n *node) {
 	}
 }
 
+// windowsOf reads the windows of an `each`, by their place in the list; wrong and repeated ones are missing.
+func (v *viewScope) windowsOf(over *node) map[int]window.Spec {
+	windows, seen := map[int]window.Spec{}, map[window.Spec]bool{}
+	for i, n := range over.items {
+		w, ok := v.c.windowOf(n, v.in+": each: over")
+		if !ok {
+			continue
+		}
+		if n.kind == mappingNode && seen[w] { // scalars are told apart by their text
+			v.c.fail(n, "", "%s: each: over names %s twice", v.in, w)
+			continue
+		}
+		windows[i], seen[w] = w, true
+	}
+	return windows
+}
+
 // dropRepeated reports what a list of an `each` names twice.
 func (v *viewScope) dropRepeated(list *node, name string) {
 	seen := map[string]bool{}
 	for _, item := range list.items {
+		if item.kind != scalarNode {
+			continue
+		}
 		if seen[item.text] && !item.bad {
 			v.c.fail(item, "", "%s: each: %s names %q twice", v.in, name, item.shown())
 		}
@@ -323,14 +330,7 @@ func (d *featureDecl) doc() string {
 	} else {
 		b.WriteString(" of " + oneLine(d.arg.text))
 	}
-	switch d.window.Kind {
-	case window.Rolling:
-		b.WriteString(" over the " + d.window.Size.String() + " before")
-	case window.LastN:
-		fmt.Fprintf(&b, " over the last %d events before", d.window.N)
-	default:
-		b.WriteString(" over all before")
-	}
+	b.WriteString(" " + windowDoc(d.window))
 	if d.where != nil {
 		b.WriteString(", where " + oneLine(d.where.text))
 	}

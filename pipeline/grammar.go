@@ -19,6 +19,7 @@ const (
 	durationText          // a duration, zero too
 	spanText              // a duration above zero
 	windowText            // a duration above zero, or lifetime
+	zoneText              // a time zone of the IANA database
 	sizeText              // a number of KiB, MiB or GiB
 	startText             // earliest, latest, an instant
 	boolText              // true or false
@@ -47,6 +48,7 @@ type object struct {
 	doc     string
 	example string // in YAML, for the reference
 	keys    []key
+	hint    string // where none of the keys stands of which one must
 }
 
 // key is one key of an object.

@@ -1,7 +1,5 @@
 package pipeline
 
-import "github.com/penstock-ml/penstock/transforms/agg"
-
 var keyTypes = []string{"string", "long", "int", "boolean", "bytes", "date", "timestamp"}
 
 var requestTypes = []string{"boolean", "int", "long", "float", "double", "string", "bytes", "timestamp", "date"}
@@ -173,59 +171,6 @@ var viewGrammar = &object{
 		{name: "default", shape: text(literalText), doc: "The answer in place of null."},
 		{name: "features", shape: &shape{names: &shape{object: featureGrammar}, label: "feature"}, doc: "The features, by name."},
 		{name: "each", shape: &shape{items: &shape{object: eachGrammar}}, doc: "Many features at once, behind those of `features`."},
-	},
-}
-
-var featureGrammar = &object{
-	name: "feature",
-	doc:  "One aggregate over one window. Exactly one aggregate key; its value is a row expression.",
-	example: `spend_1h:     {sum: amount, window: 1h}
-net_24h:      {sum: amount - fee, window: 24h, where: abroad, default: 0}
-tx_lifetime:  {count: "*"}
-avg_last_10:  {avg: amount, last: 10}
-last_country: {last: country}`,
-	keys: append(aggregateKeys(),
-		key{name: "window", shape: text(windowText), standard: "lifetime", doc: "How far the feature looks back: `[T-1h, T)` for 1h."},
-		key{name: "where", shape: text(exprText), doc: "Only events for which this is true count."},
-		key{name: "ttl", shape: text(spanText), standard: "the view's", doc: "As on a view."},
-		key{name: "default", shape: text(literalText), standard: "the view's", doc: "As on a view; `null` takes the view's away."},
-	),
-}
-
-var aggregateDocs = map[string]string{
-	"count":        `How many values are not null; "*" counts every event.`,
-	"sum":          "The sum, exact and rounded once.",
-	"avg":          "The mean.",
-	"min":          "The least value.",
-	"max":          "The greatest value.",
-	"first":        "The value of the first event.",
-	"last":         "The value of the last event. Beside another aggregate it is a number N instead of a window: only the N latest events that pass `where`.",
-	"variance":     "The variance of the sample (n-1); null below two values.",
-	"stddev":       "The standard deviation of the sample.",
-	"variance_pop": "The variance of the population (n).",
-	"stddev_pop":   "The standard deviation of the population.",
-}
-
-func aggregateKeys() []key {
-	var keys []key
-	for _, name := range agg.Names() {
-		f := aggText
-		if name == "last" {
-			f = lastText
-		}
-		keys = append(keys, key{name: name, shape: text(f), doc: aggregateDocs[name]})
-	}
-	return keys
-}
-
-var eachGrammar = &object{
-	name:    "each",
-	doc:     "Every aggregate of `do` over every window of `over`, named `<of>_<do>_<over>`; over the lifetime `<of>_<do>`, and for \"*\" `count_<over>`.",
-	example: "each:\n  - {of: amount, do: [count, sum, avg, max], over: [1h, 24h, 7d, lifetime]}",
-	keys: []key{
-		{name: "of", shape: text(aggText), required: true, doc: `The column, or "*" for count.`},
-		{name: "do", shape: &shape{items: enum(agg.Names()...)}, required: true, doc: "The aggregates."},
-		{name: "over", shape: &shape{items: text(windowText)}, required: true, doc: "The windows; the word `lifetime` for all that was before."},
 	},
 }
 

@@ -108,6 +108,8 @@ func (f format) reference(values []string) string {
 		return "a duration"
 	case windowText:
 		return "a duration, or `lifetime`"
+	case zoneText:
+		return "a time zone"
 	case sizeText:
 		return "a size"
 	case startText:

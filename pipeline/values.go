@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"errors"
+	"fmt"
 	"math"
 	"net"
 	"net/url"
@@ -47,6 +48,8 @@ func (f format) describe(values []string) string {
 		return `"${VAR}"`
 	case lastText:
 		return "a column or a number"
+	case zoneText:
+		return "a time zone"
 	}
 	return "a text"
 }
@@ -99,6 +102,8 @@ func (c *compiler) checkScalar(n *node, s *shape, in, name string) {
 		if !slices.Contains(s.enum, n.text) {
 			c.fail(n, suggest(n.text, s.enum), "%s: type %q is not known", at, n.shown())
 		}
+	case zoneText:
+		c.checkZone(n, at)
 	case urlText:
 		c.checkURL(n, at)
 	case secretScalar:
@@ -153,11 +158,20 @@ func (c *compiler) checkDuration(n *node, f format, in, name string) {
 	d, err := event.ParseDuration(n.text)
 	switch {
 	case err != nil:
-		c.fail(n, durationGuess(n.text), "%s %q is not a duration", subject, n.shown())
+		hint := durationGuess(n.text)
+		if f == windowText && slices.Contains(calendarUnits, strings.ToLower(n.text)) {
+			hint = fmt.Sprintf("write {calendar: %s}, or a duration like 1d", strings.ToLower(n.text))
+		}
+		c.fail(n, hint, "%s %q is not a duration", subject, n.shown())
 	case d == 0 && f != durationText:
 		hint := ""
-		if f == windowText {
+		switch {
+		case f == windowText:
 			hint = "write a duration above zero, or lifetime for all that was before"
+		case name == "session":
+			hint = "events further apart than the gap are two sessions: write how far, like 30m"
+		case name == "to":
+			hint = "for all up to the instant asked for write a duration alone, like window: 7d"
 		}
 		c.fail(n, hint, "%s %q is zero", subject, n.shown())
 	case d > maxSpan:

@@ -4,7 +4,12 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
+	"time"
+
+	"github.com/penstock-ml/penstock/transforms/window"
+	"github.com/penstock-ml/penstock/transforms/zone"
 )
 
 // storageVersion is the version of what storageText means; it changes when the same text would be
@@ -65,8 +70,19 @@ func (scope *viewScope) storageText() string {
 	for _, f := range v.Features {
 		line("feature %s group %d filter %d window %s", f.Func, f.Group, f.Filter, f.Window)
 	}
+	if usesZone(v) {
+		line("zones %s", zone.Version())
+	}
 	line("history %s keep %s", v.History, v.Keep)
 	return b.String()
+}
+
+// usesZone tells whether an answer of the view depends on the data of time zones.
+func usesZone(v *View) bool {
+	of := func(w window.Spec) bool { return w.Kind == window.Calendar && w.Zone != time.UTC }
+	return slices.ContainsFunc(v.Features, func(f *Feature) bool {
+		return of(f.Window) || f.Inner != nil && of(f.Inner.Window)
+	})
 }
 
 // fieldText names a slot and its type: a field by its path, a computed column by its number.
