@@ -138,6 +138,9 @@ type Vector struct {
 type Instant struct {
 	AsOf     event.Time
 	AsServed bool // only rows that had arrived by AsOf
+
+	within  bool       // asked while another view is read: what had arrived is told by arrived
+	arrived event.Time // the instant asked of that view
 }
 
 // Offset is a position next to read.

@@ -13,12 +13,13 @@ import (
 
 // keepOrdered notes a row until it is its turn; what it aliases must outlive the read.
 func (pl *plane) keepOrdered(r *event.Row) {
-	i := pl.segment(r.Time)
-	if i < 0 || i >= len(pl.parts) || !pl.covered[i] {
-		return
-	}
 	c := *r
 	c.Values = slices.Clone(r.Values)
+	if pl.q.derived {
+		for i := range c.Values {
+			c.Values[i] = c.Values[i].Clone() // those of lookups are valid until the next one
+		}
+	}
 	pl.pending = append(pl.pending, c)
 }
 
@@ -38,10 +39,9 @@ func (pl *plane) flushOrdered(t event.Time) {
 
 // orderedWalk is one walk over an archive.
 type orderedWalk struct {
-	r     *Reader
-	sc    *viewScan
-	pl    *plane
-	level int
+	r  *Reader
+	sc *viewScan
+	pl *plane
 }
 
 // scanOrdered counts the archive below root and the pending rows of the head.
@@ -76,7 +76,7 @@ func (w *orderedWalk) walk(n *node, next event.Time) error {
 			continue
 		}
 		w.pl.flushOrdered(e.minT)
-		if within && e.sum != nil && e.maxT < w.sc.asOf && e.maxT < follows && w.pl.clear(e) && w.sc.usable(e) {
+		if within && !w.pl.q.derived && e.sum != nil && e.maxT < w.sc.asOf && e.maxT < follows && w.pl.clear(e) && w.sc.usable(e) {
 			if err := w.pl.part(w.pl.segment(e.minT)).MergeEncoded(e.sum); err != nil {
 				return fmt.Errorf("merge block %d: %w", e.id, err)
 			}
@@ -122,7 +122,9 @@ func (w *orderedWalk) leaf(e *entry) error {
 		}
 		if w.sc.counts() {
 			w.sc.seen = true
-			w.pl.keepOrdered(&w.sc.row)
+			if err := w.r.addRow(w.sc, w.pl); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

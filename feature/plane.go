@@ -15,6 +15,7 @@ type planeQuery struct {
 	groups  []int // of the view's layout
 	ordered bool  // some group takes rows in tie order only
 	nested  bool  // all windows end at the instant asked for
+	derived bool  // some group reads features of other views
 	// inner, for an aggregate of an aggregate: the plane's only window is the outer one, and what is read
 	// are the windows of inner that end within it.
 	inner *window.Spec
@@ -171,12 +172,14 @@ func (pl *plane) part(i int) *agg.Partial {
 	return p
 }
 
-// add counts a row.
-func (pl *plane) add(r *event.Row) {
-	if i := pl.segment(r.Time); i >= 0 && i < len(pl.parts) && pl.covered[i] {
-		pl.part(i).Add(r)
-	}
+// has tells whether some window covers t.
+func (pl *plane) has(t event.Time) bool {
+	i := pl.segment(t)
+	return i >= 0 && i < len(pl.parts) && pl.covered[i]
 }
+
+// add counts a row of a time that some window covers.
+func (pl *plane) add(r *event.Row) { pl.part(pl.segment(r.Time)).Add(r) }
 
 // fold unites the segments of nested windows: each is merged into the one before it in time, so that the
 // first segment of a window then holds all of it. What is merged in is always later in time.

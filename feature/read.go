@@ -15,7 +15,8 @@ import (
 // Reader reads vectors. Not safe for concurrent use: one per goroutine.
 type Reader struct {
 	s       *Store
-	cut     *Cut // nil: the newest state, memory first
+	ctx     context.Context // of the read under way
+	cut     *Cut            // nil: the newest state, memory first
 	scratch map[*Selector]*scratch
 	prefix  []byte
 	key     []byte
@@ -60,6 +61,7 @@ func (r *Reader) scratchOf(sel *Selector) *scratch {
 // Read answers one entity. keys has one value per Selector.Keys, request one per Selector.Request.
 func (r *Reader) Read(ctx context.Context, sel *Selector, keys, request []event.Value, at Instant, out *Vector) error {
 	x := r.scratchOf(sel)
+	r.ctx = ctx
 	out.Later = false
 	for i := range sel.views {
 		q := &sel.views[i]
@@ -242,7 +244,8 @@ func (r *Reader) finishView(sc *viewScan, x *scratch, at Instant) {
 	lost := q.v.src.lost.Load()
 	for i := range q.features {
 		f := &q.features[i]
-		if at.AsOf < horizon {
+		derived := f.plane >= 0 && q.planes[f.plane].derived
+		if at.AsOf < horizon || derived && sc.lookups.before {
 			x.values[f.slot], x.status[f.slot], x.times[f.slot] = event.Value{}, BeforeHistory, event.MinTime
 			continue
 		}
@@ -262,7 +265,7 @@ func (r *Reader) finishView(sc *viewScan, x *scratch, at Instant) {
 		if v.IsNull() {
 			v = f.Default
 		}
-		if lost {
+		if lost || derived && sc.lookups.incomplete {
 			st = Incomplete
 		}
 		x.values[f.slot], x.status[f.slot], x.times[f.slot] = v, st, a.Newest

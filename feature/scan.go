@@ -17,7 +17,9 @@ type viewScan struct {
 	sessions []span // of q.sessions
 	row      event.Row
 	asOf     event.Time
-	served   bool // only rows that had arrived
+	arrived  event.Time // rows that arrived later than this are not served, or make the answer another than as served
+	served   bool       // only rows that had arrived
+	lookups  *lookups   // nil if no feature of another view is read
 	cut      map[int32]int64
 	seen     bool         // a row lies before asOf
 	later    bool         // a row that arrived after asOf was met
@@ -36,11 +38,20 @@ func (sc *viewScan) init(q *viewQuery) {
 		l := &q.lasts[i]
 		sc.lasts[i] = lastRows{n: l.n, filter: l.filter, ordered: l.ordered, sum: agg.NewPartial(&q.v.plan.Layout, l.groups)}
 	}
-	sc.row.Values = make([]event.Value, len(q.v.plan.Inputs))
+	sc.row.Values = make([]event.Value, len(q.v.plan.Inputs)+len(q.v.plan.Derived))
+	if q.lookup != nil {
+		sc.lookups = newLookups(q)
+	}
 }
 
 func (sc *viewScan) reset(at Instant) {
-	sc.asOf, sc.served, sc.seen, sc.later = at.AsOf, at.AsServed, false, false
+	sc.asOf, sc.arrived, sc.served, sc.seen, sc.later = at.AsOf, at.AsOf, at.AsServed, false, false
+	if at.within {
+		sc.arrived = at.arrived
+	}
+	if sc.lookups != nil {
+		sc.lookups.before, sc.lookups.incomplete = false, false
+	}
 	for i := range sc.lasts {
 		sc.lasts[i].reset()
 	}
@@ -61,7 +72,7 @@ func (sc *viewScan) counts() bool {
 	if sc.cut != nil && row.Pos.Offset >= sc.cut[row.Pos.Partition] {
 		return false
 	}
-	if row.Arrival > sc.asOf {
+	if row.Arrival > sc.arrived {
 		sc.later = true
 		if sc.served {
 			return false
@@ -86,7 +97,7 @@ func (r *Reader) scan(sc *viewScan, at Instant) error {
 	for i := range sc.planes {
 		sc.planes[i].reset(sc.asOf, sc.span)
 	}
-	if err := sc.rows(rows); err != nil {
+	if err := r.scanRows(sc, rows); err != nil {
 		return err
 	}
 	if err := r.scanArchive(sc, root); err != nil {
@@ -146,9 +157,9 @@ func (r *Reader) scanArchive(sc *viewScan, root *node) (err error) {
 	return err
 }
 
-// rows counts the rows of a head in planes and last-N windows. Most rows are out of reach: their time
+// scanRows counts the rows of a head in planes and last-N windows. Most rows are out of reach: their time
 // tells, before they are decoded.
-func (sc *viewScan) rows(b []byte) error {
+func (r *Reader) scanRows(sc *viewScan, b []byte) error {
 	reach := event.MaxTime
 	for i := range sc.planes {
 		reach = min(reach, sc.planes[i].reach())
@@ -172,15 +183,31 @@ func (sc *viewScan) rows(b []byte) error {
 		}
 		sc.seen = true
 		for i := range sc.planes {
-			if pl := &sc.planes[i]; pl.q.ordered {
-				pl.keepOrdered(&sc.row)
-			} else {
-				pl.add(&sc.row)
+			if err := r.addRow(sc, &sc.planes[i]); err != nil {
+				return err
 			}
 		}
 		for i := range sc.lasts {
 			sc.lasts[i].add(&sc.row)
 		}
+	}
+	return nil
+}
+
+// addRow counts sc.row in a plane.
+func (r *Reader) addRow(sc *viewScan, pl *plane) error {
+	if !pl.has(sc.row.Time) {
+		return nil
+	}
+	if pl.q.derived {
+		if err := r.derive(sc); err != nil {
+			return err
+		}
+	}
+	if pl.q.ordered {
+		pl.keepOrdered(&sc.row)
+	} else {
+		pl.add(&sc.row)
 	}
 	return nil
 }
@@ -202,7 +229,7 @@ func (sc *viewScan) usable(e *entry) bool {
 			return false
 		}
 	}
-	if e.maxArrival > sc.asOf {
+	if e.maxArrival > sc.arrived {
 		if sc.served {
 			return false
 		}
@@ -222,7 +249,7 @@ func (r *Reader) scanPlane(sc *viewScan, pl *plane, n *node) error {
 		if !some {
 			continue
 		}
-		if within && e.maxT < sc.asOf && e.sum != nil && sc.usable(e) {
+		if within && !pl.q.derived && e.maxT < sc.asOf && e.sum != nil && sc.usable(e) {
 			if err := pl.part(pl.segment(e.minT)).MergeEncoded(e.sum); err != nil {
 				return fmt.Errorf("merge block %d: %w", e.id, err)
 			}
@@ -289,7 +316,9 @@ func (r *Reader) scanLeaf(sc *viewScan, pl *plane, e *entry) error {
 		}
 		if sc.counts() {
 			sc.seen = true
-			pl.add(&sc.row)
+			if err := r.addRow(sc, pl); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

@@ -20,6 +20,8 @@ type viewQuery struct {
 	planes   []planeQuery
 	lasts    []lastQuery
 	sessions []window.Spec
+	lookup   *Selector // of the view's Lookups, in order; nil if none is needed
+	from     []int     // input that holds each of lookup.Keys
 }
 
 // featureQuery is one feature, and where its rows are gathered.
@@ -283,6 +285,9 @@ func (b *selectorBuilder) finish() {
 		for j := range q.features {
 			q.place(&q.features[j])
 		}
+		if slices.ContainsFunc(q.planes, func(p planeQuery) bool { return p.derived }) {
+			q.lookup, q.from = b.s.selectLookups(q.v.plan)
+		}
 	}
 }
 
@@ -304,7 +309,7 @@ func (q *viewQuery) place(f *featureQuery) {
 		f.plane, f.at = -1, q.last(f, groups, ordered)
 		return
 	}
-	f.plane = q.plane(f, ordered)
+	f.plane = q.plane(f, ordered, slices.ContainsFunc(groups, q.v.plan.DerivedGroup))
 	p := &q.planes[f.plane]
 	if f.Inner == nil {
 		if f.at = slices.Index(p.windows, f.Window); f.at < 0 {
@@ -320,9 +325,9 @@ func (q *viewQuery) place(f *featureQuery) {
 }
 
 // plane finds or adds the plane that a feature is read in.
-func (q *viewQuery) plane(f *featureQuery, ordered bool) int {
+func (q *viewQuery) plane(f *featureQuery, ordered, derived bool) int {
 	i := slices.IndexFunc(q.planes, func(p planeQuery) bool {
-		if p.ordered != ordered || (p.inner != nil) != (f.Inner != nil) {
+		if p.ordered != ordered || p.derived != derived || (p.inner != nil) != (f.Inner != nil) {
 			return false
 		}
 		if f.Inner != nil {
@@ -333,7 +338,7 @@ func (q *viewQuery) plane(f *featureQuery, ordered bool) int {
 	if i >= 0 {
 		return i
 	}
-	p := planeQuery{ordered: ordered}
+	p := planeQuery{ordered: ordered, derived: derived}
 	if f.Inner != nil {
 		p.inner, p.windows = &f.Inner.Window, []window.Spec{f.Window}
 	} else {

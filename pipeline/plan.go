@@ -120,7 +120,9 @@ type View struct {
 	Keys     []int           // slot of each of Entity.Keys
 	Computed []*expr.Program // evaluated in order into slots len(Source.Columns)+i
 	Where    *expr.Program   // nil: every row
-	Inputs   []Input         // Row.Values
+	Inputs   []Input         // what rows keep: the first of Row.Values
+	Lookups  []*Lookup       // features of other views that this one reads
+	Derived  []*Derived      // computed when rows are read: Row.Values behind Inputs
 	Filters  []*expr.Program // Row.Pass; boolean
 	Layout   agg.Layout
 	Features []*Feature // in the order written, `each` after `features`
@@ -136,6 +138,28 @@ type Input struct {
 	Program *expr.Program
 	Type    event.Type
 	Text    string // as users wrote it
+}
+
+// Lookup is a feature of another view as an input: its value as of each row's own time. It is never stored:
+// a late event of the other view changes it.
+type Lookup struct {
+	Feature *Feature
+	Keys    []int // input that holds each of Feature.View.Entity.Keys
+}
+
+// Derived is a column over lookups. Slots of Program: lookup i at i, input i at MaxLookups+i.
+type Derived struct {
+	Name    string
+	Program *expr.Program
+}
+
+// MaxLookups is the most features of other views that a view may read.
+const MaxLookups = 64
+
+// DerivedGroup tells whether group i of the layout reads a Derived: it is not kept with rows.
+func (v *View) DerivedGroup(i int) bool {
+	g, n := &v.Layout.Groups[i], len(v.Inputs)
+	return g.Input >= n || g.Second > n || g.By > n
 }
 
 // Feature is one column of a view.

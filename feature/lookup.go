@@ -1,0 +1,83 @@
+package feature
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/penstock-ml/penstock/event"
+	"github.com/penstock-ml/penstock/pipeline"
+)
+
+// A view may read features of other views: each of its rows then has their values as of its own time. They
+// are computed whenever the row is read, from the rows of the other view, so a late event there is carried
+// through, and nothing is counted twice. What it costs is a read of the other view for each row in the
+// windows that use it.
+
+// lookups reads the features of other views for the rows of one viewScan.
+type lookups struct {
+	reader     *Reader
+	keys       []event.Value
+	args       []event.Value
+	out        Vector
+	before     bool // some value was asked for before the other view's history
+	incomplete bool // some value rests on lost records
+}
+
+func newLookups(q *viewQuery) *lookups {
+	return &lookups{
+		keys: make([]event.Value, len(q.lookup.Keys)),
+		args: make([]event.Value, pipeline.MaxLookups+len(q.v.plan.Inputs)),
+	}
+}
+
+// selectLookups resolves what v reads of other views.
+func (s *Store) selectLookups(v *pipeline.View) (sel *Selector, from []int) {
+	b := &selectorBuilder{s: s, sel: &Selector{}, slotOf: map[*pipeline.Feature]int{}, queryOf: map[*view]int{}}
+	for i, l := range v.Lookups {
+		for j, k := range l.Feature.View.Entity.Keys {
+			if !slices.ContainsFunc(b.sel.Keys, func(c pipeline.Column) bool { return c.Name == k.Name }) {
+				b.sel.Keys = append(b.sel.Keys, k)
+				from = append(from, l.Keys[j])
+			}
+		}
+		if err := b.answer(fmt.Sprint(i), l.Feature.Type, "", b.slot(l.Feature), i); err != nil {
+			panic(err) // the names differ
+		}
+	}
+	b.finish()
+	return b.sel, from
+}
+
+// derive computes the derived values of sc.row.
+func (r *Reader) derive(sc *viewScan) error {
+	l, q := sc.lookups, sc.q
+	if l.reader == nil {
+		l.reader = r.s.NewReader()
+		l.reader.cut, l.reader.cache = r.cut, r.cache
+	}
+	row := &sc.row
+	known := true
+	for i, in := range q.from {
+		l.keys[i] = row.Values[in]
+		known = known && !l.keys[i].IsNull()
+	}
+	clear(l.args)
+	if known {
+		at := Instant{AsOf: row.Time, AsServed: sc.served, within: true, arrived: sc.arrived}
+		if err := l.reader.Read(r.ctx, q.lookup, l.keys, nil, at, &l.out); err != nil {
+			return err
+		}
+		for i, st := range l.out.Status {
+			l.args[i] = l.out.Values[i]
+			l.before = l.before || st == BeforeHistory
+			l.incomplete = l.incomplete || st == Incomplete
+		}
+		sc.later = sc.later || l.out.Later
+	}
+	n := len(q.v.plan.Inputs)
+	copy(l.args[pipeline.MaxLookups:], row.Values[:n])
+	for i, d := range q.v.plan.Derived {
+		row.Values[n+i] = d.Program.Eval(l.args)
+	}
+	return nil
+}
