@@ -165,7 +165,7 @@ var viewGrammar = &object{
 		{name: "source", shape: text(refText), required: true, doc: "The source."},
 		{name: "entity", shape: text(refText), required: true, doc: "The entity. The source's fields or the view's columns must have its key columns, by name and type; an event whose key is null is a dead letter."},
 		{name: "where", shape: text(exprText), doc: "Only events for which this is true count."},
-		{name: "columns", shape: &shape{names: text(exprText), label: "column"}, doc: "Computed columns by name, each visible to the later ones and to all below."},
+		{name: "columns", shape: &shape{names: text(exprText), label: "column"}, doc: "Computed columns by name, each visible to the later ones and to all below. A column may read features of other views, as `by_user.avg_30d`: each event then has their value as of its own time, late corrections included; only aggregates over a bounded window can take such a column, by its name."},
 		{name: "history", shape: text(spanText), standard: "the longest window, at least 30d", doc: "How far back features can be asked for exactly."},
 		{name: "ttl", shape: text(spanText), doc: "A value whose newest event is older than this is `expired`."},
 		{name: "default", shape: text(literalText), doc: "The answer in place of null."},

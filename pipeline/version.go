@@ -61,6 +61,13 @@ func (scope *viewScope) storageText() string {
 			line("input %d %s", i, fieldText(v, in.Slot))
 		}
 	}
+	for i, l := range v.Lookups {
+		other := l.Feature.View
+		line("lookup %d %q %s keys %v", i, other.Name+"."+l.Feature.Name, lookupText(l.Feature), l.Keys)
+	}
+	for i, d := range v.Derived {
+		line("derived %d %q %s = %s", i, d.Name, d.Program.Type(), d.Program)
+	}
 	for i, p := range v.Filters {
 		line("filter %d %s", i, p)
 	}
@@ -76,6 +83,9 @@ func (scope *viewScope) storageText() string {
 	line("history %s keep %s", v.History, v.Keep)
 	return b.String()
 }
+
+// lookupText tells what a feature of another view is: what it is called, and all that its answers depend on.
+func lookupText(f *Feature) string { return fmt.Sprintf("%s default %v", f.Doc, f.Default) }
 
 // usesZone tells whether an answer of the view depends on the data of time zones.
 func usesZone(v *View) bool {

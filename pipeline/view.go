@@ -63,6 +63,10 @@ type viewScope struct {
 	broken   map[string]bool
 	decls    []*featureDecl
 
+	stage   stage
+	derived map[string]int // columns that read other views, by name: number in Derived
+	reads   []*viewScope   // the views they read
+
 	inputs  map[string]int
 	filters map[string]int
 	groups  map[groupKey]int
@@ -84,7 +88,7 @@ func (c *compiler) compileViews(n *node) {
 			c: c, n: f.value, key: f.key, in: fmt.Sprintf("view %q", f.key.text),
 			view:   &View{Name: f.key.text},
 			fields: map[string]bool{}, columns: map[string]int{}, broken: map[string]bool{}, inputs: map[string]int{}, filters: map[string]int{},
-			groups: map[groupKey]int{}, names: map[string]*node{},
+			groups: map[groupKey]int{}, names: map[string]*node{}, derived: map[string]int{},
 		}
 		c.views = append(c.views, v)
 		c.plan.Views = append(c.plan.Views, v.view)
@@ -92,12 +96,16 @@ func (c *compiler) compileViews(n *node) {
 			v.declare()
 		}
 	}
-	c.fixSources()
 	for _, v := range c.views {
 		if v.n.kind == mappingNode {
-			v.compile()
+			v.noteLookups()
 		}
 	}
+	c.fixSources()
+	for _, v := range c.views {
+		v.compileOnce()
+	}
+	c.settleLookups()
 }
 
 func (c *compiler) fixSources() {
@@ -211,10 +219,7 @@ func (v *viewScope) compile() {
 	if len(v.view.Filters) > 64 {
 		v.c.failAt(v.key.span, "split the view in two", "%s has %d different conditions on features, and 64 is the most", v.in, len(v.view.Filters))
 	}
-	if v.typed && v.view.Entity != nil {
-		v.view.Storage = v.storageText()
-		v.view.Version = versionOf(v.view.Storage)
-	}
+	v.settleDerived()
 }
 
 func (v *viewScope) compileColumns() {
@@ -234,6 +239,10 @@ func (v *viewScope) compileColumns() {
 				v.broken[f.key.text] = true
 				continue
 			}
+		}
+		if names, err := expr.Names(f.value.text); err == nil && v.readsViews(names) {
+			v.derivedColumn(f, in, names)
+			continue
 		}
 		p := v.expression(f.value, in)
 		if p == nil {
@@ -297,6 +306,16 @@ func (v *viewScope) expression(n *node, in string) *expr.Program {
 	}
 	p, err := expr.Compile(n.text, v.lookup, v.known())
 	if err != nil {
+		for _, name := range names {
+			if _, ok := v.derived[name]; ok {
+				v.c.exprErrorHint(n, in, err, fmt.Sprintf("column %s reads another view: only an aggregate can take it, by its name alone", name))
+				return nil
+			}
+		}
+		if v.readsViews(names) {
+			v.c.exprErrorHint(n, in, err, "features of other views are read under columns: of this view; aggregates take such a column by its name")
+			return nil
+		}
 		if why := v.notColumn(names); why != "" {
 			v.c.exprErrorHint(n, in, err, why)
 		} else {
@@ -402,6 +421,9 @@ func (v *viewScope) input(n *node, in string) (int, event.Type, bool) {
 	input := Input{Slot: -1, Text: text}
 	if v.broken[text] {
 		return 0, event.Type{}, false
+	}
+	if i, ok := v.derived[text]; ok {
+		return derivedBase + i, v.view.Derived[i].Program.Type(), true
 	}
 	id := ""
 	if slot, t, ok := v.lookup(text); ok {
