@@ -30,7 +30,7 @@ fuzz: ## fuzz every target for FUZZ_SECONDS each
 kill: ## kill the real program 200 times (KILLS) while it consumes, and compare every cell
 	PENSTOCK_KILLS=$(KILLS) go test -count=1 -timeout 90m -run TestKill ./internal/e2e
 
-bench: ## the figures of docs/benchmarks: Kafka Streams and Penstock on one real Kafka (BENCH_EVENTS, BENCH_FLAGS)
+bench: ## the figures of docs/benchmarks, Kafka Streams and Flink beside them (BENCH_EVENTS, BENCH_STEPS, BENCH_FLAGS)
 	bench/run.sh
 
 kafka-image: ## make the image apache/kafka:4.1.0 available: pulled, or built here
@@ -43,4 +43,4 @@ compose-check: ## validate docker-compose.yml, Prometheus' and Grafana's files
 	go test ./deploy/...
 
 clean: ## remove what was built here
-	rm -rf dist bench/.cache bench/kstreams/target
+	rm -rf dist bench/.cache bench/kstreams/target bench/flink/target

@@ -1,26 +1,28 @@
 #!/usr/bin/env bash
-# Measures Penstock beside Kafka Streams on one real Kafka: builds both, starts the broker in a
-# container, loads 5 M transactions with Zipf and with uniform keys, and prints Markdown tables. Takes
-# some ten minutes; needs a container engine, Java 17+ and Maven.
+# Measures Penstock beside Kafka Streams and Flink on one real Kafka: builds all, starts the broker in a
+# container, loads 5 M transactions with Zipf and with uniform keys, and prints Markdown tables and, at
+# the end, every figure beside its target. Takes some twenty minutes; needs a container engine, Java 17+
+# and Maven.
 #
-#   BENCH_EVENTS=300000 bench/run.sh        a look in two minutes
-#   BENCH_FLAGS="-keys zipf" bench/run.sh   flags of bench/cmd: see `go run ./bench/cmd -help`
+#   BENCH_EVENTS=200000 bench/run.sh        a look in a few minutes
+#   BENCH_STEPS=flink,ingest bench/run.sh   some steps only
+#   BENCH_FLAGS="-keys zipf" bench/run.sh   flags of bench/cmd, which names the steps too: `go run ./bench/cmd -help`
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-steps=${BENCH_STEPS:-kstreams,ingest,export,http}
-deploy/kafka-image.sh
-case $steps in
-*kstreams*)
-	newest=$(find bench/kstreams/pom.xml bench/kstreams/src -newer bench/kstreams/target/kstreams-bench.jar 2>/dev/null || echo none)
-	[ -z "$newest" ] || mvn --batch-mode --quiet -f bench/kstreams/pom.xml package
-	;;
-esac
-case $steps in
-*ingest* | *export* | *http*) make --no-print-directory build ;;
-esac
 mkdir -p dist
 go build -o dist/bench ./bench/cmd
+steps=${BENCH_STEPS:-$(dist/bench -default-steps)}
+does() { [[ ",$steps," == *",$1"[,-]* ]]; }
+
+deploy/kafka-image.sh
+for peer in kstreams flink; do
+	if does $peer; then
+		newest=$(find bench/$peer/pom.xml bench/$peer/src -newer bench/$peer/target/$peer-bench.jar 2>/dev/null || echo none)
+		[ -z "$newest" ] || mvn --batch-mode --quiet -f bench/$peer/pom.xml package
+	fi
+done
+make --no-print-directory build
 events=${BENCH_EVENTS:-5000000}
 spine=1000000
 [ "$events" -ge 5000000 ] || spine=$((events / 5))

@@ -80,7 +80,7 @@ type row struct {
 	Max24h       *float64 `parquet:"amount_max_24h,optional"`
 }
 
-func number(v any) *float64 {
+func nullable(v any) *float64 {
 	if v == nil {
 		return nil
 	}
@@ -92,8 +92,8 @@ func rowOf(l label, f map[string]any) row {
 	r := row{
 		UserID: workload.UserID(l.user), Transactions: f["transactions"].(int64),
 		Count1h: f["amount_count_1h"].(int64), Count24h: f["amount_count_24h"].(int64),
-		Sum1h: number(f["amount_sum_1h"]), Avg1h: number(f["amount_avg_1h"]), Min1h: number(f["amount_min_1h"]), Max1h: number(f["amount_max_1h"]),
-		Sum24h: number(f["amount_sum_24h"]), Avg24h: number(f["amount_avg_24h"]), Min24h: number(f["amount_min_24h"]), Max24h: number(f["amount_max_24h"]),
+		Sum1h: nullable(f["amount_sum_1h"]), Avg1h: nullable(f["amount_avg_1h"]), Min1h: nullable(f["amount_min_1h"]), Max1h: nullable(f["amount_max_1h"]),
+		Sum24h: nullable(f["amount_sum_24h"]), Avg24h: nullable(f["amount_avg_24h"]), Min24h: nullable(f["amount_min_24h"]), Max24h: nullable(f["amount_max_24h"]),
 	}
 	if c, ok := f["last_country"].(string); ok {
 		r.LastCountry = &c
@@ -203,21 +203,28 @@ func TestProcess(t *testing.T) {
 }
 
 func TestReport(t *testing.T) {
+	var r report
+	own := &ingested{events: 1000, seconds: 10, cpu: 10, peak: 100 << 20}
+	r.ingested(workload.Zipf, penstockTitle, own)
+	p := peers(&config{})[0]
+	r.compared(workload.Zipf, &p, own, &ingested{events: 100, seconds: 10, cpu: 20, peak: 200 << 20})
+	r.compared(workload.Uniform, &p, own, &ingested{events: 100, seconds: 10, warm: 20, cpu: 20, peak: 200 << 20})
+	r.table("Empty", "nothing | here")
+	r.atMost("bytes", 2, " MiB", 2.5)
 	var out bytes.Buffer
-	report(&out, []*result{{
-		keys:     workload.Zipf,
-		kstreams: &ingested{events: 100, seconds: 10, cpu: 20, peak: 200 << 20},
-		penstock: &ingested{events: 1000, seconds: 10, cpu: 10, peak: 100 << 20},
-		latency:  []latency{{"Penstock", 16, 1000, 40 * time.Microsecond, time.Millisecond}},
-	}})
+	r.write(&out)
 	for _, want := range []string{
-		"| zipf | ratio | | | 10.0 | 20.0 | 0.50 |\n", "| zipf | Penstock | 16 | 1000 | 40µs | 1ms |\n", "| zipf | Penstock: 12 features | 1000 | 10.0 | 100 | 100 | 100 |\n",
+		"| zipf | Penstock: 12 features | 1000 | 10.0 | 100 |  | 100 | 100 |  |\n",
+		"| zipf | Kafka Streams | 10.0 | 20.0 | 0.50 |\n", "| uniform | Kafka Streams | 5.00 |",
+		"| ingest, zipf keys: times Kafka Streams | at least 10.0 | 10.0 | yes |\n",
+		"| ingest, uniform keys: times Kafka Streams | at least 10.0 | 5.00 | no |\n",
+		"| bytes | at most 2.00 MiB | 2.50 MiB | no |\n",
 	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("report lacks %q:\n%s", want, out.String())
 		}
 	}
-	if strings.Contains(out.String(), "Export") {
+	if strings.Contains(out.String(), "Empty") {
 		t.Error("the report has a section without figures")
 	}
 }

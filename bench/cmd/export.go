@@ -110,13 +110,13 @@ func compare(path string, rows []label, o workload.Options) (int, int, error) {
 	return table.rows, compared, nil
 }
 
-// table is a Parquet file in memory, by column.
-type table struct {
+// columns is a Parquet file in memory, by column.
+type columns struct {
 	rows    int
 	columns map[string][]parquet.Value
 }
 
-func readTable(path string) (*table, error) {
+func readTable(path string) (*columns, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("open the table: %w", err)
@@ -130,7 +130,7 @@ func readTable(path string) (*table, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the table: %w", err)
 	}
-	t := &table{rows: int(pf.NumRows()), columns: map[string][]parquet.Value{}}
+	t := &columns{rows: int(pf.NumRows()), columns: map[string][]parquet.Value{}}
 	names := pf.Schema().Columns()
 	for _, group := range pf.RowGroups() {
 		if err := t.read(group, names); err != nil {
@@ -140,7 +140,7 @@ func readTable(path string) (*table, error) {
 	return t, nil
 }
 
-func (t *table) read(group parquet.RowGroup, names [][]string) error {
+func (t *columns) read(group parquet.RowGroup, names [][]string) error {
 	rows := group.Rows()
 	defer func() { _ = rows.Close() }()
 	buf := make([]parquet.Row, 1024)
@@ -162,7 +162,7 @@ func (t *table) read(group parquet.RowGroup, names [][]string) error {
 }
 
 // cell is a value as the oracle writes it: int64, float64, string or nil.
-func (t *table) cell(name string, row int) (any, error) {
+func (t *columns) cell(name string, row int) (any, error) {
 	col := t.columns[name]
 	if row >= len(col) {
 		return nil, fmt.Errorf("column %s has %d rows", name, len(col))

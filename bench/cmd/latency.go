@@ -45,7 +45,7 @@ func (p *penstock) latencies(ctx context.Context, c *config, k workload.Keys) ([
 	var out []latency
 	for _, connections := range []int{1, 16} {
 		for _, who := range []struct{ name, url string }{{"Penstock", p.url}, {"bare net/http", url}} {
-			l, err := load(ctx, c, k, who.url+"/v1/features", connections)
+			l, err := askFor(ctx, c, k, who.url+"/v1/features", connections)
 			if err != nil {
 				return nil, fmt.Errorf("%s, %d connections: %w", who.name, connections, err)
 			}
@@ -76,9 +76,9 @@ func post(c *http.Client, url string, body []byte) ([]byte, error) {
 	return answer, nil
 }
 
-// load asks over so many connections, each one question after the other, of users as busy as in the
+// askFor asks over so many connections, each one question after the other, of users as busy as in the
 // topic. The first fifth of the time is not counted.
-func load(ctx context.Context, c *config, k workload.Keys, url string, connections int) (latency, error) {
+func askFor(ctx context.Context, c *config, k workload.Keys, url string, connections int) (latency, error) {
 	hc := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: connections}, Timeout: 10 * time.Second}
 	defer hc.CloseIdleConnections()
 	begin := time.Now().Add(c.latency / 5)

@@ -1,4 +1,4 @@
-// Command cmd measures Penstock beside Kafka Streams on one real Kafka and prints tables. It is run by
+// Command cmd measures Penstock beside Kafka Streams and Flink on one real Kafka and prints tables. It is run by
 // bench/run.sh, which builds what it needs.
 package main
 
@@ -27,16 +27,21 @@ type config struct {
 	events, users, partitions int
 	keys                      []workload.Keys
 	steps                     []string
-	ksSeconds, ksThreads      int
+	peerSeconds, threads      int
 	spine                     int
 	latency                   time.Duration
 	limit                     time.Duration
 	broker                    string
-	penstock, kstreams        string
+	penstock, peers           string
 	pipeline, schema          string
 	memory                    string
 	work                      string
 }
+
+// steps are what can be measured, in the order of the report; the last ones only when named.
+var steps = []string{"kstreams", "flink", "ingest", "export", "http", "flink-rocksdb"}
+
+const defaultSteps = "kstreams,flink,ingest,export,http"
 
 func main() {
 	if len(os.Args) == 3 && os.Args[1] == "-bare" { // the handler that look-ups are compared with
@@ -44,6 +49,10 @@ func main() {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
+		return
+	}
+	if len(os.Args) == 2 && os.Args[1] == "-default-steps" { // for bench/run.sh
+		fmt.Println(defaultSteps)
 		return
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -61,17 +70,17 @@ func flags(args []string) (*config, error) {
 	fs.IntVar(&c.users, "users", 1_000_000, "possible users")
 	fs.IntVar(&c.partitions, "partitions", 4, "partitions of each topic")
 	keys := fs.String("keys", "zipf,uniform", "distributions, separated by commas")
-	steps := fs.String("steps", "kstreams,ingest,export,http", "what to measure, separated by commas")
-	fs.IntVar(&c.ksSeconds, "ks-seconds", 60, "seconds after which Kafka Streams is closed; 0: at the end of the topic")
-	fs.IntVar(&c.ksThreads, "ks-threads", 2, "stream threads of Kafka Streams")
+	named := fs.String("steps", defaultSteps, "what to measure, separated by commas: "+strings.Join(steps, ", "))
+	fs.IntVar(&c.peerSeconds, "peer-seconds", 240, "seconds after which a peer is stopped; 0: at the end of the topic")
+	fs.IntVar(&c.threads, "threads", 2, "stream threads of Kafka Streams, parallelism of Flink")
 	fs.IntVar(&c.spine, "spine", 1_000_000, "rows of the spine to export")
 	fs.DurationVar(&c.latency, "latency", 5*time.Second, "how long each number of connections asks")
 	fs.DurationVar(&c.limit, "limit", 15*time.Minute, "longest that one step may take")
 	fs.StringVar(&c.broker, "broker", "", "an existing broker instead of a container; its topics stay")
 	fs.StringVar(&c.penstock, "penstock", "dist/penstock", "the binary")
-	fs.StringVar(&c.kstreams, "kstreams", "bench/kstreams/target", "folder of kstreams-bench.jar and libs")
+	fs.StringVar(&c.peers, "peers", "bench", "folder of the peers' folders, each with target/NAME-bench.jar and target/libs")
 	fs.StringVar(&c.pipeline, "pipeline", "bench/pipeline.yaml", "the pipeline file")
-	fs.StringVar(&c.schema, "schema", "bench/workload/transactions.avsc", "the Avro schema for Kafka Streams")
+	fs.StringVar(&c.schema, "schema", "bench/workload/transactions.avsc", "the Avro schema for the peers")
 	fs.StringVar(&c.memory, "memory", "1GiB", "Penstock's memory budget")
 	fs.StringVar(&c.work, "work", "bench/.cache", "folder for states, spines and logs; emptied")
 	if err := fs.Parse(args); err != nil {
@@ -83,8 +92,8 @@ func flags(args []string) (*config, error) {
 		}
 		c.keys = append(c.keys, workload.Keys(k))
 	}
-	for _, s := range strings.Split(*steps, ",") {
-		if !slices.Contains([]string{"kstreams", "ingest", "export", "http"}, s) {
+	for _, s := range strings.Split(*named, ",") {
+		if !slices.Contains(steps, s) {
 			return nil, fmt.Errorf("no step %q", s)
 		}
 		c.steps = append(c.steps, s)
@@ -93,6 +102,8 @@ func flags(args []string) (*config, error) {
 }
 
 func (c *config) does(step string) bool { return slices.Contains(c.steps, step) }
+
+func (c *config) anyOf(steps ...string) bool { return slices.ContainsFunc(steps, c.does) }
 
 func (c *config) options(k workload.Keys) workload.Options {
 	return workload.Options{Events: c.events, Users: c.users, Keys: k}
@@ -123,17 +134,14 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 		defer func() { err = errors.Join(err, b.Close()) }()
 		c.broker = b.Addr
 	}
-	var results []*result
-	for _, k := range c.keys {
-		r, err := measure(ctx, c, k)
-		if err != nil {
-			return fmt.Errorf("%s keys: %w", k, err)
-		}
-		results = append(results, r)
+	r := &report{}
+	if err := measure(ctx, c, r); err != nil {
+		return err
 	}
-	fmt.Fprintf(out, "Machine: %d cores, %s/%s, %s. Topic: %d events, %d users, %d partitions, lz4; broker on the same machine.\n",
-		runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, runtime.Version(), c.events, c.users, c.partitions)
-	report(out, results)
+	fmt.Fprintf(out, "%s, %d cores, %s/%s, %s. Topics: %d events, %d users, %d partitions, lz4; broker on the same machine.\nCommand: bench %s\n",
+		time.Now().UTC().Format("2006-01-02 15:04 UTC"), runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, runtime.Version(),
+		c.events, c.users, c.partitions, strings.Join(args, " "))
+	r.write(out)
 	return nil
 }
 
@@ -159,66 +167,6 @@ func emptied(dir string) (unlock func(), err error) {
 		return nil, fmt.Errorf("empty the work folder: %w", err)
 	}
 	return func() { _ = f.Close() }, nil
-}
-
-// measure loads a topic and takes every figure on it.
-func measure(ctx context.Context, c *config, k workload.Keys) (*result, error) {
-	r := &result{keys: k}
-	topic := fmt.Sprintf("bench-%s-%d", k, time.Now().Unix())
-	b := &kafkatest.Broker{Addr: c.broker}
-	if err := b.CreateTopic(ctx, topic, c.partitions, nil); err != nil {
-		return nil, err
-	}
-	note("%s: loading %d events", k, c.events)
-	took, err := workload.Load(ctx, c.broker, topic, c.options(k))
-	if err != nil {
-		return nil, err
-	}
-	note("%s: loaded in %.1f s", k, took.Seconds())
-	if c.does("kstreams") {
-		note("%s: Kafka Streams, at most %d s", k, c.ksSeconds)
-		if r.kstreams, err = kafkaStreams(ctx, c, topic); err != nil {
-			return nil, err
-		}
-		note("%s: Kafka Streams processed %d events in %.1f s", k, r.kstreams.events, r.kstreams.seconds)
-	}
-	if c.does("ingest") || c.does("export") || c.does("http") {
-		if err := penstockSteps(ctx, c, k, topic, b, r); err != nil {
-			return nil, err
-		}
-	}
-	return r, nil
-}
-
-// penstockSteps runs Penstock on the topic until all is durable, then asks the running process.
-func penstockSteps(ctx context.Context, c *config, k workload.Keys, topic string, b *kafkatest.Broker, r *result) (err error) {
-	ends, err := b.EndOffsets(ctx, topic)
-	if err != nil {
-		return err
-	}
-	note("%s: Penstock", k)
-	p, err := startPenstock(ctx, c, k, topic)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, p.stop()) }()
-	if r.penstock, err = p.ingest(ctx, c, ends); err != nil {
-		return err
-	}
-	note("%s: Penstock had %d events durable after %.1f s", k, r.penstock.events, r.penstock.seconds)
-	if c.does("export") {
-		if r.export, err = p.export(ctx, c, k); err != nil {
-			return err
-		}
-		note("%s: exported %d rows in %.1f s, %d cells equal to the oracle", k, r.export.rows, r.export.seconds, r.export.compared)
-	}
-	if c.does("http") {
-		if r.latency, err = p.latencies(ctx, c, k); err != nil {
-			return err
-		}
-	}
-	r.peakAfter = p.peak()
-	return nil
 }
 
 var client = &http.Client{Timeout: 10 * time.Second}

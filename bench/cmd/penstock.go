@@ -6,32 +6,40 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"time"
-
-	"github.com/penstock-ml/penstock/bench/workload"
 )
 
 // penstock is a running `penstock run`.
 type penstock struct {
 	*process
-	url string
-	env []string
+	url   string
+	env   []string
+	state string
 }
 
-func startPenstock(ctx context.Context, c *config, k workload.Keys, topic string) (*penstock, error) {
+func startPenstock(ctx context.Context, c *config, t *topic) (*penstock, error) {
+	note("%s: Penstock", t.keys)
+	return startPipeline(ctx, c, c.pipeline, t.name, filepath.Join(c.work, t.name+"-state"))
+}
+
+// startPipeline runs a pipeline file on a state, new or not.
+func startPipeline(ctx context.Context, c *config, file, topic, state string) (*penstock, error) {
 	addr, err := freeAddress()
 	if err != nil {
 		return nil, err
 	}
 	env := []string{"KAFKA_BROKERS=" + c.broker, "BENCH_TOPIC=" + topic, "BENCH_MEMORY=" + c.memory}
-	p, err := start(ctx, filepath.Join(c.work, topic+"-penstock.log"), nil, env, c.penstock,
-		"run", c.pipeline, "--state", filepath.Join(c.work, string(k)+"-state"), "--listen", addr)
+	p, err := start(ctx, state+".log", nil, env, c.penstock, "run", file, "--state", state, "--listen", addr)
 	if err != nil {
 		return nil, err
 	}
-	return &penstock{p, "http://" + addr, env}, nil
+	return &penstock{p, "http://" + addr, env, state}, nil
 }
+
+// forget removes the state.
+func (p *penstock) forget() error { return os.RemoveAll(p.state) }
 
 func freeAddress() (string, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -68,7 +76,11 @@ func (p *penstock) ingest(ctx context.Context, c *config, ends map[int32]int64) 
 	for {
 		var now progress
 		if err := p.ask(ctx, "/v1/pipeline", &now); err == nil && durable(&now, ends) {
-			r := &ingested{now.Sources[0].Read, time.Since(p.began).Seconds(), p.cpu(), p.peak()}
+			r := &ingested{
+				events: now.Sources[0].Read, of: int64(c.events),
+				seconds: time.Since(p.began).Seconds(), cpu: p.cpu(), peak: p.peak(),
+			}
+			note("Penstock had %d events durable after %.1f s", r.events, r.seconds)
 			if applied := now.Views[0].Counts["applied"]; applied != int64(c.events) || r.events != applied {
 				return nil, fmt.Errorf("%d events read, %v counted, want %d applied", r.events, now.Views[0].Counts, c.events)
 			}

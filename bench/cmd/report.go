@@ -4,63 +4,98 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"time"
-
-	"github.com/penstock-ml/penstock/bench/workload"
 )
 
-// result is what was measured on one topic; what was not is nil.
-type result struct {
-	keys      workload.Keys
-	kstreams  *ingested
-	penstock  *ingested
-	peakAfter int64 // Penstock's memory at the end of all steps
-	export    *exported
-	latency   []latency
+// report collects what was measured: tables, and figures beside their targets.
+type report struct {
+	tables  []*table
+	figures []figure
 }
 
-// report prints Markdown tables of what was measured.
-func report(w io.Writer, results []*result) {
-	var ingest, export, lookup []string
-	for _, r := range results {
-		ingest = append(ingest, r.ingestRows()...)
-		if e := r.export; e != nil {
-			export = append(export, fmt.Sprintf("| %s | %d | %.1f | %.0f | %d | %d | %d |",
-				r.keys, e.rows, e.seconds, float64(e.rows)/e.seconds, e.peak>>20, r.peakAfter>>20, e.compared))
-		}
-		for _, l := range r.latency {
-			lookup = append(lookup, fmt.Sprintf("| %s | %s | %d | %.0f | %v | %v |", r.keys, l.who, l.connections, l.perSecond,
-				l.p50.Round(time.Microsecond), l.p99.Round(time.Microsecond)))
+// table is a Markdown table; columns are separated by " | ".
+type table struct {
+	title, columns string
+	rows           []string
+	notes          []string
+}
+
+// figure is a measured value beside what it should be.
+type figure struct {
+	name, target, measured string
+	met                    bool
+}
+
+// table returns the table of a title, begun at its first use.
+func (r *report) table(title, columns string) *table {
+	for _, t := range r.tables {
+		if t.title == title {
+			return t
 		}
 	}
-	section(w, "Ingest, stored at the end", "keys | system | events | s | events/s | per core | peak MiB", ingest)
-	section(w, "Export through the running server",
-		"keys | rows | s | rows/s | peak MiB, export | peak MiB, server | cells equal to the oracle", export)
-	section(w, "Look-up of one entity, 12 features", "keys | server | connections | requests/s | p50 | p99", lookup)
+	t := &table{title: title, columns: columns}
+	r.tables = append(r.tables, t)
+	return t
 }
 
-// section prints a table, or nothing without rows.
-func section(w io.Writer, title, columns string, rows []string) {
-	if len(rows) == 0 {
+// row adds a row of as many cells as there are columns.
+func (t *table) row(cells ...any) {
+	text := make([]string, len(cells))
+	for i, c := range cells {
+		switch c := c.(type) {
+		case float64:
+			text[i] = number(c)
+		default:
+			text[i] = fmt.Sprint(c)
+		}
+	}
+	t.rows = append(t.rows, strings.Join(text, " | "))
+}
+
+// number writes three digits or more, none behind the point that say nothing.
+func number(x float64) string {
+	switch {
+	case x >= 100 || x <= -100:
+		return fmt.Sprintf("%.0f", x)
+	case x >= 10 || x <= -10:
+		return fmt.Sprintf("%.1f", x)
+	}
+	return fmt.Sprintf("%.2f", x)
+}
+
+// atLeast and atMost add a figure with its bound.
+func (r *report) atLeast(name string, bound float64, unit string, got float64) {
+	r.figures = append(r.figures, figure{name, "at least " + number(bound) + unit, number(got) + unit, got >= bound})
+}
+
+func (r *report) atMost(name string, bound float64, unit string, got float64) {
+	r.figures = append(r.figures, figure{name, "at most " + number(bound) + unit, number(got) + unit, got <= bound})
+}
+
+// write prints everything as Markdown.
+func (r *report) write(w io.Writer) {
+	for _, t := range r.tables {
+		t.write(w)
+	}
+	if len(r.figures) == 0 {
 		return
 	}
-	fmt.Fprintf(w, "\n## %s\n\n| %s |\n%s|\n%s\n", title, columns,
-		strings.Repeat("|---", strings.Count(columns, "|")+1), strings.Join(rows, "\n"))
+	t := table{title: "Targets", columns: "figure | target | measured | met"}
+	for _, f := range r.figures {
+		t.row(f.name, f.target, f.measured, map[bool]string{true: "yes", false: "no"}[f.met])
+	}
+	t.write(w)
 }
 
-func (r *result) ingestRows() []string {
-	var rows []string
-	row := func(name string, i *ingested) {
-		if i != nil {
-			rows = append(rows, fmt.Sprintf("| %s | %s | %d | %.1f | %.0f | %.0f | %d |",
-				r.keys, name, i.events, i.seconds, i.rate(), i.perCore(), i.peak>>20))
-		}
+// write prints a table, or nothing without rows.
+func (t *table) write(w io.Writer) {
+	if len(t.rows) == 0 {
+		return
 	}
-	row("Kafka Streams: minute and hour tiles, last", r.kstreams)
-	row("Penstock: 12 features", r.penstock)
-	if r.kstreams != nil && r.penstock != nil {
-		rows = append(rows, fmt.Sprintf("| %s | ratio | | | %.1f | %.1f | %.2f |", r.keys, r.penstock.rate()/r.kstreams.rate(),
-			r.penstock.perCore()/r.kstreams.perCore(), float64(r.penstock.peak)/float64(r.kstreams.peak)))
+	fmt.Fprintf(w, "\n## %s\n\n| %s |\n%s|\n", t.title, t.columns, strings.Repeat("|---", strings.Count(t.columns, " | ")+1))
+	for _, row := range t.rows {
+		fmt.Fprintf(w, "| %s |\n", row)
 	}
-	return rows
+	if len(t.notes) > 0 {
+		fmt.Fprintf(w, "\n%s\n", strings.Join(t.notes, "\n"))
+	}
 }

@@ -1,16 +1,21 @@
 package penstock.bench;
 
 import java.nio.ByteBuffer;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.time.Instant;
+import java.util.ArrayList;
 import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.Properties;
 import java.util.UUID;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicLong;
+import java.util.concurrent.atomic.AtomicLongArray;
 import java.util.concurrent.atomic.AtomicReference;
 import java.util.stream.Collectors;
 import org.apache.avro.Schema;
@@ -28,6 +33,7 @@ import org.apache.kafka.common.serialization.Serdes;
 import org.apache.kafka.common.serialization.Serializer;
 import org.apache.kafka.common.utils.Bytes;
 import org.apache.kafka.streams.KafkaStreams;
+import org.apache.kafka.streams.StoreQueryParameters;
 import org.apache.kafka.streams.StreamsBuilder;
 import org.apache.kafka.streams.StreamsConfig;
 import org.apache.kafka.streams.errors.StreamsUncaughtExceptionHandler.StreamThreadExceptionResponse;
@@ -36,20 +42,31 @@ import org.apache.kafka.streams.kstream.Grouped;
 import org.apache.kafka.streams.kstream.KGroupedStream;
 import org.apache.kafka.streams.kstream.Materialized;
 import org.apache.kafka.streams.kstream.TimeWindows;
+import org.apache.kafka.streams.processor.api.FixedKeyProcessor;
+import org.apache.kafka.streams.processor.api.FixedKeyProcessorContext;
+import org.apache.kafka.streams.processor.api.FixedKeyRecord;
 import org.apache.kafka.streams.state.KeyValueStore;
+import org.apache.kafka.streams.state.QueryableStoreTypes;
+import org.apache.kafka.streams.state.ReadOnlyKeyValueStore;
+import org.apache.kafka.streams.state.ReadOnlyWindowStore;
 import org.apache.kafka.streams.state.WindowStore;
 
 /**
- * Keeps, for each user, a minute and an hour tile (count, sum, min, max of the amount) and the last
- * country: three keyed states an event, in RocksDB with a changelog. Runs until every record that the
- * topic held at the start is processed, or for a number of seconds, then closes, which flushes and
- * commits, and prints one line of JSON.
+ * Keeps, for each user, minute and hour tiles (count, sum, min, max of the amount) and the count, time
+ * and country of the last event: three keyed states an event, in RocksDB with a changelog, from which
+ * the 12 features are answered. Runs until every record that the topic held at the start is processed,
+ * or for a number of seconds, answers the features of the users of a file (not timed), then closes,
+ * which flushes and commits, and prints one line of JSON.
  *
  * <p>Options, each as name=value: bootstrap, topic, schema (a file), state (a folder), threads (1),
- * cache (bytes, 256 MiB), seconds (0: no limit).
+ * cache (bytes, 256 MiB), seconds (0: no limit), warm (seconds, 15), users (a file), at (milliseconds, a
+ * whole hour), answers (a file).
  */
 public final class Tiles {
+  private static final long MINUTE = 60_000;
+  private static final long HOUR = 60 * MINUTE;
   private static final AtomicLong processed = new AtomicLong();
+  private static final AtomicLongArray positions = new AtomicLongArray(1024); // records, by partition
 
   /** What a tile holds. */
   record Tile(long count, double sum, double min, double max) {
@@ -60,8 +77,17 @@ public final class Tiles {
     }
   }
 
-  /** The two columns that the states need. */
-  record Payment(double amount, String country) {}
+  /** The columns that the states need. */
+  record Payment(double amount, String country, long at) {}
+
+  /** What is kept beside the tiles. */
+  record Last(long count, long at, String country) {
+    static final Last NONE = new Last(0, Long.MIN_VALUE, "");
+
+    Last add(Payment p) {
+      return p.at() >= at ? new Last(count + 1, p.at(), p.country()) : new Last(count + 1, at, country);
+    }
+  }
 
   public static void main(String[] args) throws Exception {
     long began = System.nanoTime();
@@ -74,16 +100,16 @@ public final class Tiles {
     StreamsBuilder builder = new StreamsBuilder();
     KGroupedStream<String, Payment> byUser =
         builder.stream(topic, Consumed.with(Serdes.String(), payments(schema)))
-            .peek((k, v) -> processed.incrementAndGet())
+            .processValues(Counter::new)
             .groupByKey(Grouped.with(Serdes.String(), payments(schema)));
     tile(byUser, tiles, "minute", Duration.ofMinutes(1), Duration.ofHours(2));
     tile(byUser, tiles, "hour", Duration.ofHours(1), Duration.ofHours(26));
     byUser.aggregate(
-        () -> "",
-        (k, v, last) -> v.country(),
-        Materialized.<String, String, KeyValueStore<Bytes, byte[]>>as("last")
+        () -> Last.NONE,
+        (k, v, last) -> last.add(v),
+        Materialized.<String, Last, KeyValueStore<Bytes, byte[]>>as("last")
             .withKeySerde(Serdes.String())
-            .withValueSerde(Serdes.String()));
+            .withValueSerde(Serdes.serdeFrom(lastSerializer(), lastDeserializer())));
 
     CountDownLatch closed = new CountDownLatch(1);
     AtomicReference<Throwable> failure = new AtomicReference<>();
@@ -95,12 +121,25 @@ public final class Tiles {
           return StreamThreadExceptionResponse.SHUTDOWN_CLIENT;
         });
     streams.start();
-    long limit = Long.parseLong(o.getOrDefault("seconds", "0"));
-    long deadline = began + TimeUnit.SECONDS.toNanos(limit == 0 ? 86_400 : limit);
-    while (processed.get() < total && System.nanoTime() < deadline && !closed.await(10, TimeUnit.MILLISECONDS)) {
-      // Waiting is what the loop's condition does.
+    double warm = Double.parseDouble(o.getOrDefault("warm", "15"));
+    double limit = Double.parseDouble(o.getOrDefault("seconds", "0"));
+    double warmSeconds = 0;
+    long warmEvents = 0;
+    while (processed.get() < total && (limit == 0 || since(began) < limit) && !closed.await(10, TimeUnit.MILLISECONDS)) {
+      if (warmSeconds == 0 && since(began) >= warm) {
+        warmEvents = processed.get();
+        warmSeconds = since(began);
+      }
     }
-    double open = (System.nanoTime() - began) / 1e9;
+    double open = since(began);
+    if (failure.get() == null && o.containsKey("answers")) {
+      streams.pause();
+      for (long before = -1; before != processed.get(); TimeUnit.MILLISECONDS.sleep(200)) {
+        before = processed.get(); // until what was under way when paused is through
+      }
+      answer(streams, o);
+    }
+    long closing = System.nanoTime();
     if (!streams.close(Duration.ofMinutes(5)) && failure.get() == null) {
       failure.set(new IllegalStateException("not closed after five minutes"));
     }
@@ -108,12 +147,71 @@ public final class Tiles {
       failure.get().printStackTrace();
       System.exit(1);
     }
-    double seconds = (System.nanoTime() - began) / 1e9;
-    long n = processed.get();
+    StringBuilder read = new StringBuilder();
+    for (int i = 0; i < positions.length(); i++) {
+      if (positions.get(i) > 0) {
+        read.append(read.length() > 0 ? ", " : "").append("\"" + i + "\": " + positions.get(i));
+      }
+    }
     System.out.printf(
-        "{\"events\": %d, \"of\": %d, \"seconds\": %.3f, \"open_seconds\": %.3f}%n",
-        n, total, seconds, open);
+        "{\"events\": %d, \"of\": %d, \"seconds\": %.3f, \"open_seconds\": %.3f, \"warm_events\": %d, \"warm_seconds\": %.3f, \"positions\": {%s}}%n",
+        processed.get(), total, open + since(closing), open, warmEvents, warmSeconds, read);
     System.exit(0);
+  }
+
+  private static double since(long began) {
+    return (System.nanoTime() - began) / 1e9;
+  }
+
+  /** Counts what is processed, by partition. */
+  private static final class Counter implements FixedKeyProcessor<String, Payment, Payment> {
+    private FixedKeyProcessorContext<String, Payment> context;
+
+    @Override
+    public void init(FixedKeyProcessorContext<String, Payment> c) {
+      context = c;
+    }
+
+    @Override
+    public void process(FixedKeyRecord<String, Payment> r) {
+      positions.incrementAndGet(context.recordMetadata().get().partition());
+      context.forward(r);
+      processed.incrementAndGet();
+    }
+  }
+
+  /** Writes a line a user: id, count, last country, then count, sum, min, max of 1 h and of 24 h. */
+  private static void answer(KafkaStreams streams, Map<String, String> o) throws java.io.IOException {
+    long at = Long.parseLong(o.get("at"));
+    ReadOnlyKeyValueStore<String, Last> last =
+        streams.store(StoreQueryParameters.fromNameAndType("last", QueryableStoreTypes.keyValueStore()));
+    ReadOnlyWindowStore<String, Tile> minutes =
+        streams.store(StoreQueryParameters.fromNameAndType("minute", QueryableStoreTypes.windowStore()));
+    ReadOnlyWindowStore<String, Tile> hours =
+        streams.store(StoreQueryParameters.fromNameAndType("hour", QueryableStoreTypes.windowStore()));
+    List<String> lines = new ArrayList<>();
+    for (String user : Files.readAllLines(Path.of(o.get("users")))) {
+      Last l = last.get(user);
+      if (l != null) {
+        lines.add(
+            String.join(
+                ",", user, Long.toString(l.count()), l.country(),
+                window(minutes, user, at - HOUR, at - MINUTE), window(hours, user, at - 24 * HOUR, at - HOUR)));
+      }
+    }
+    Files.write(Path.of(o.get("answers")), lines);
+  }
+
+  /** Count, sum, min and max of the tiles that begin in [from, to]. */
+  private static String window(ReadOnlyWindowStore<String, Tile> tiles, String user, long from, long to) {
+    Tile all = Tile.ZERO;
+    try (var i = tiles.fetch(user, Instant.ofEpochMilli(from), Instant.ofEpochMilli(to))) {
+      while (i.hasNext()) {
+        Tile t = i.next().value;
+        all = new Tile(all.count() + t.count(), all.sum() + t.sum(), Math.min(all.min(), t.min()), Math.max(all.max(), t.max()));
+      }
+    }
+    return all.count() + "," + all.sum() + "," + all.min() + "," + all.max();
   }
 
   /**
@@ -151,7 +249,7 @@ public final class Tiles {
     Properties p = new Properties();
     p.put("bootstrap.servers", bootstrap);
     try (Admin admin = Admin.create(p)) {
-      var partitions = admin.describeTopics(java.util.List.of(topic)).allTopicNames().get().get(topic).partitions();
+      var partitions = admin.describeTopics(List.of(topic)).allTopicNames().get().get(topic).partitions();
       Map<TopicPartition, OffsetSpec> first = new HashMap<>();
       Map<TopicPartition, OffsetSpec> end = new HashMap<>();
       for (var x : partitions) {
@@ -181,7 +279,8 @@ public final class Tiles {
                 try {
                   state.decoder = DecoderFactory.get().binaryDecoder(b, 5, b.length - 5, state.decoder);
                   state.record = reader.read(state.record, state.decoder);
-                  return new Payment((double) state.record.get("amount"), state.record.get("country").toString());
+                  return new Payment(
+                      (double) state.record.get("amount"), state.record.get("country").toString(), (long) state.record.get("ts"));
                 } catch (java.io.IOException e) {
                   throw new java.io.UncheckedIOException(e);
                 }
@@ -208,6 +307,26 @@ public final class Tiles {
       }
       ByteBuffer b = ByteBuffer.wrap(bytes);
       return new Tile(b.getLong(), b.getDouble(), b.getDouble(), b.getDouble());
+    };
+  }
+
+  private static Serializer<Last> lastSerializer() {
+    return (topic, l) -> {
+      if (l == null) {
+        return null;
+      }
+      byte[] country = l.country().getBytes(StandardCharsets.UTF_8);
+      return ByteBuffer.allocate(16 + country.length).putLong(l.count()).putLong(l.at()).put(country).array();
+    };
+  }
+
+  private static Deserializer<Last> lastDeserializer() {
+    return (topic, bytes) -> {
+      if (bytes == null) {
+        return null;
+      }
+      ByteBuffer b = ByteBuffer.wrap(bytes);
+      return new Last(b.getLong(), b.getLong(), new String(bytes, 16, bytes.length - 16, StandardCharsets.UTF_8));
     };
   }
 
