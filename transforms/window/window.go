@@ -72,7 +72,7 @@ func (s Spec) Range(t event.Time) (start, end event.Time) {
 		if s.Current {
 			return floor, t
 		}
-		return s.Unit.floor(floor-1, s.Zone), floor
+		return s.Unit.floor(floor.Add(-1), s.Zone), floor
 	case Offset:
 		return t.Add(-s.From), t.Add(-s.To)
 	}
@@ -92,7 +92,8 @@ func (s Spec) Reach() (d event.Duration, ok bool) {
 	case Hopping:
 		return addSpans(s.Size, s.Every), true
 	case Calendar:
-		// The longest there is, and two hours of a zone's changes in each.
+		// The longest there is, and two hours of a zone's changes in each. (Alaska's day of 48 hours in 1867, and
+		// Manila's missing one before, are older than any event.)
 		d = [...]event.Duration{0, event.Day, event.Week, 31 * event.Day}[s.Unit] + 2*event.Hour
 		if s.Current {
 			return d, true
@@ -124,8 +125,7 @@ func Floor(t event.Time, size event.Duration) event.Time {
 	return t - r
 }
 
-// floor is the first instant of the unit that t lies in, in a zone. Where a change of the clock skips
-// or repeats midnight, the unit begins at the first instant of its date.
+// floor is the beginning of the unit that t lies in, in a zone: the greatest one at or before t.
 func (u Unit) floor(t event.Time, zone *time.Location) event.Time {
 	if t < minCalendar || t > maxCalendar {
 		return Floor(t, event.Day) // beyond any calendar's use
@@ -138,6 +138,17 @@ func (u Unit) floor(t event.Time, zone *time.Location) event.Time {
 	case Month:
 		day = 1
 	}
+	// A clock that is set back over midnight shows a date again after the next one has begun.
+	next := [...]int{0, 1, 7, 0}[u]
+	if u == Month {
+		month++
+	}
+	if begin := startOfDate(year, month, day+next, zone); begin <= t {
+		return begin
+	}
+	if u == Month {
+		month--
+	}
 	return startOfDate(year, month, day, zone)
 }
 
@@ -147,34 +158,28 @@ var (
 	maxCalendar = event.FromGo(time.Date(9999, 12, 29, 0, 0, 0, 0, time.UTC))
 )
 
-// startOfDate is the first instant whose date in the zone is the one given or a later one.
+// startOfDate is the first instant whose date in the zone is the one given or a later one. A change of the
+// clock may skip midnight, repeat it, or skip the whole date.
 func startOfDate(year int, month time.Month, day int, zone *time.Location) event.Time {
-	noon := time.Date(year, month, day, 12, 0, 0, 0, zone)
-	year, month, day = noon.Date()
-	same := func(x time.Time) bool {
-		y, m, d := x.In(zone).Date()
-		return y == year && m == month && d == day
-	}
-	// The offset changes at most once in the half day before noon: the date begins at midnight by the
-	// offset of noon, or by the one before, or at the change.
-	low, high := noon.Add(-26*time.Hour), noon
-	if x := time.Date(year, month, day, 0, 0, 0, 0, zone); same(x) && !same(x.Add(-time.Microsecond)) {
-		if y := x.Add(-2 * time.Hour); !same(y) {
-			return event.FromGo(x)
+	midnight := time.Date(year, month, day, 0, 0, 0, 0, time.UTC)
+	// No zone is further than this from UTC. From there, look at each span of a constant offset.
+	for x := midnight.Add(-36 * time.Hour); ; {
+		local := x.In(zone)
+		_, offset := local.Zone()
+		begin := midnight.Add(-time.Duration(offset) * time.Second)
+		if begin.Before(x) {
+			begin = x // the change itself skipped midnight
 		}
-	}
-	for high.Sub(low) > time.Microsecond {
-		mid := low.Add(high.Sub(low) / 2).Truncate(time.Microsecond)
-		if !mid.After(low) {
-			break
+		_, end := local.ZoneBounds()
+		if !end.IsZero() && !end.After(x) {
+			// Where the standard library applies the rule behind a zone's table, leap years end a day early.
+			end = x.Truncate(24 * time.Hour).Add(24 * time.Hour)
 		}
-		if same(mid) {
-			high = mid
-		} else {
-			low = mid
+		if end.IsZero() || begin.Before(end) {
+			return event.FromGo(begin)
 		}
+		x = end
 	}
-	return event.FromGo(high)
 }
 
 // String is the form that users read: "1h", "lifetime", "last 10", "tumbling 1h".
