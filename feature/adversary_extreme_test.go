@@ -85,7 +85,7 @@ func extreme(t *testing.T, base event.Time, long int) {
 		}
 		want := oracle.Read(ing.View, ing.Rows, key, at, served, ing.Horizon)
 		for i, f := range ing.View.Features {
-			if !same(out.Values[i], want[i].Value) || out.Status[i].String() != want[i].Status || out.EventTime[i] != want[i].EventTime {
+			if !want[i].Agrees(out.Values[i]) || out.Status[i].String() != want[i].Status || out.EventTime[i] != want[i].EventTime {
 				t.Fatalf("%s of %.3s as of %s (as served: %v): got %.40v %s %s, want %.40v %s %s", f.Name, key[0].Str, at, served,
 					out.Values[i], out.Status[i], out.EventTime[i], want[i].Value, want[i].Status, want[i].EventTime)
 			}

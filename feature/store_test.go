@@ -196,9 +196,6 @@ func testOpen(t testing.TB, st state.Store, plan *pipeline.Plan, shards int) *St
 	return s
 }
 
-// same tells whether two values are equal bit for bit.
-func same(a, b event.Value) bool { return a.Kind == b.Kind && a.Num == b.Num && a.Str == b.Str }
-
 // compare reads every user at random instants and compares each cell with the oracle.
 func compare(ctx context.Context, t *testing.T, rng *rand.Rand, r *Reader, sel *Selector, ing oracle.Ingested, users, reads int) {
 	t.Helper()
@@ -223,7 +220,7 @@ func compare(ctx context.Context, t *testing.T, rng *rand.Rand, r *Reader, sel *
 		}
 		want := oracle.Read(v, ing.Rows, key, at, served, ing.Horizon)
 		for i, f := range v.Features {
-			if !same(out.Values[i], want[i].Value) || out.Status[i].String() != want[i].Status || out.EventTime[i] != want[i].EventTime {
+			if !want[i].Agrees(out.Values[i]) || out.Status[i].String() != want[i].Status || out.EventTime[i] != want[i].EventTime {
 				t.Fatalf("%s of %s as of %s (as served: %v): got %v %s %s, want %v %s %s", f.Name, key[0].Str, at, served,
 					out.Values[i], out.Status[i], out.EventTime[i], want[i].Value, want[i].Status, want[i].EventTime)
 			}

@@ -42,6 +42,14 @@ func aggregate(f agg.Func, t event.Type, values []event.Value) event.Value {
 		return root(variance(values, n-1))
 	case agg.StddevPop:
 		return root(variance(values, n))
+	case agg.Skew, agg.SkewPop, agg.Kurtosis, agg.KurtosisPop:
+		return shape(f, values)
+	case agg.Drawdown:
+		return drawdown(values)
+	case agg.BoolAnd:
+		return event.BoolOf(allTrue(values))
+	case agg.BoolOr:
+		return event.BoolOf(anyTrue(values))
 	}
 	panic("oracle: unknown aggregate " + f.String())
 }

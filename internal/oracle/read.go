@@ -8,7 +8,6 @@ import (
 
 	"github.com/penstock-ml/penstock/event"
 	"github.com/penstock-ml/penstock/pipeline"
-	"github.com/penstock-ml/penstock/transforms/window"
 )
 
 // Row is an accepted row with the key of its entity.
@@ -31,7 +30,20 @@ type Answer struct {
 	Value     event.Value
 	Status    string
 	EventTime event.Time // of the newest row counted; MinTime over none
+	result    result
 }
+
+// Agrees tells whether got is a right value: this one bit for bit, or one within the error that is stated
+// where exactness is impossible.
+func (a Answer) Agrees(got event.Value) bool {
+	if a.Exact() {
+		return got == a.Value
+	}
+	return a.result.agrees(got)
+}
+
+// Exact tells whether only this value is right.
+func (a Answer) Exact() bool { return a.Status != Present && !a.result.any || !a.result.vague() }
 
 // Read answers every feature of v, in order, for one entity as of an instant. rows are all accepted
 // rows of the view, of any entity, in any order. With asServed only those count that had arrived by
@@ -60,28 +72,12 @@ func Read(v *pipeline.View, rows []Row, key []event.Value, asOf event.Time, asSe
 
 // feature answers f over the entity's rows before asOf, which are in tie order.
 func feature(v *pipeline.View, f *pipeline.Feature, past []Row, asOf event.Time) Answer {
-	g := v.Layout.Groups[f.Group]
-	var values []event.Value
-	a := Answer{EventTime: event.MinTime}
-	for _, r := range inWindow(f, past, asOf) {
-		if g.Filter >= 0 && !passes(r, g.Filter) {
-			continue
-		}
-		x := event.BoolOf(true) // a row, for count "*"
-		if g.Input >= 0 {
-			x = r.Values[g.Input]
-		}
-		if x.IsNull() {
-			continue
-		}
-		values = append(values, x)
-		a.EventTime = max(a.EventTime, r.Time)
-	}
-	a.Value = aggregate(f.Func, g.Type, values)
+	r := answer(v, f, past, asOf)
+	a := Answer{Value: r.value, EventTime: r.newest, result: r}
 	switch {
 	case len(past) == 0:
 		a.Status = NotFound
-	case len(values) > 0 && f.TTL > 0 && asOf.Sub(a.EventTime) > f.TTL:
+	case r.newest != event.MinTime && f.TTL > 0 && asOf.Sub(r.newest) > f.TTL:
 		a.Value, a.Status = event.Value{}, Expired
 	case a.Value.IsNull():
 		a.Status = Null
@@ -94,28 +90,14 @@ func feature(v *pipeline.View, f *pipeline.Feature, past []Row, asOf event.Time)
 	return a
 }
 
-// inWindow picks the rows that the feature's window covers, nulls included.
-func inWindow(f *pipeline.Feature, past []Row, asOf event.Time) []Row {
-	var in []Row
-	switch f.Window.Kind {
-	case window.Lifetime:
-		return past
-	case window.Rolling:
-		for _, r := range past {
-			if asOf.Sub(r.Time) <= f.Window.Size {
-				in = append(in, r)
-			}
-		}
-		return in
-	case window.LastN:
-		for _, r := range past {
-			if f.Filter < 0 || passes(r, f.Filter) {
-				in = append(in, r)
-			}
-		}
-		return in[max(0, len(in)-f.Window.N):]
+// answer computes f, before its status is judged.
+func answer(v *pipeline.View, f *pipeline.Feature, past []Row, asOf event.Time) result {
+	s := spanOf(f.Window, asOf)
+	if f.Inner != nil {
+		return outer(v, f, past, asOf)
 	}
-	panic("oracle: unknown kind of window")
+	e := evaluation{groups: v.Layout.Groups, rows: rowsIn(f.Window, f.Filter, past, asOf), asOf: asOf, span: s}
+	return e.call(&f.Call)
 }
 
 func passes(r Row, filter int) bool { return r.Pass&(1<<filter) != 0 }
