@@ -57,6 +57,9 @@ func (p *Partial) Answer(c *Call, at At) Answer {
 		}
 	case structured:
 		a.Value = g.keep.answer(c, g, at)
+		if k, ok := g.keep.(*keyed); ok {
+			a.Overflow = k.overflow
+		}
 	default:
 		a.Value, a.Overflow = p.scalar(c, g, at)
 	}

@@ -42,10 +42,33 @@ var functions = [...]function{
 	Stddev:      {name: "stddev", least: 1, most: 1, parts: PartSum | PartSquares, bind: bindScalar},
 	VariancePop: {name: "variance_pop", least: 1, most: 1, parts: PartSum | PartSquares, bind: bindScalar},
 	StddevPop:   {name: "stddev_pop", least: 1, most: 1, parts: PartSum | PartSquares, bind: bindScalar},
-	CollectSet:  {},
+
+	FirstK:         {name: "first_k", params: []string{"k", "distinct"}, least: 1, most: 1, keeps: []Kept{KeepFirst}, bind: bindRanked},
+	LastK:          {name: "last_k", params: []string{"k", "distinct"}, least: 1, most: 1, keeps: []Kept{KeepLast}, bind: bindRanked},
+	Nth:            {name: "nth", params: []string{"n"}, least: 1, most: 1, keeps: []Kept{KeepFirst, KeepLast}, bind: bindRanked},
+	Lag:            {name: "lag", params: []string{"n"}, least: 1, most: 1, keeps: []Kept{KeepLast}, bind: bindRanked},
+	TopK:           {name: "top_k", params: []string{"k"}, least: 1, most: 1, keeps: []Kept{KeepTop}, bind: bindGreatest},
+	BottomK:        {name: "bottom_k", params: []string{"k"}, least: 1, most: 1, keeps: []Kept{KeepBottom}, bind: bindGreatest},
+	Mode:           {name: "mode", params: []string{"limit"}, least: 1, most: 1, keeps: []Kept{KeepValues}, bind: bindValues},
+	Frequent:       {name: "frequent", params: []string{"k", "limit"}, least: 1, most: 1, keeps: []Kept{KeepValues}, bind: bindValues},
+	Entropy:        {name: "entropy", params: []string{"limit"}, least: 1, most: 1, keeps: []Kept{KeepValues}, bind: bindValues},
+	CountDistinct:  {name: "count_distinct", params: []string{"limit"}, least: 1, most: 1, zero: true, keeps: []Kept{KeepValues}, bind: bindValues},
+	CollectSet:     {name: "collect_set", params: []string{"limit"}, least: 1, most: 1, keeps: []Kept{KeepValues}, bind: bindValues},
+	CollectList:    {name: "collect_list", params: []string{"limit"}, least: 1, most: 1, keeps: []Kept{KeepLast}, bind: bindRanked},
+	ApproxDistinct: {name: "approx_distinct", least: 1, most: 1, zero: true, keeps: []Kept{KeepSketchDistinct}, bind: bindDistinct},
+	Quantile:       {name: "quantile", params: []string{"q", "accuracy"}, least: 1, most: 1, keeps: []Kept{KeepQuantiles}, bind: bindQuantiles},
+	Quantiles:      {name: "quantiles", params: []string{"q", "accuracy"}, least: 1, most: 1, keeps: []Kept{KeepQuantiles}, bind: bindQuantiles},
+	Median:         {name: "median", params: []string{"accuracy"}, least: 1, most: 1, keeps: []Kept{KeepQuantiles}, bind: bindQuantiles},
+	Histogram:      {name: "histogram", params: []string{"buckets"}, least: 1, most: 1, keeps: []Kept{KeepHistogram}, bind: bindHistogram},
+	Drawdown:       {name: "drawdown", least: 1, most: 1, ordered: true, keeps: []Kept{KeepDrawdown}, bind: bindDrawdown},
 }
 
 func (f Func) known() bool { return int(f) < len(functions) && functions[f].name != "" }
+
+// written tells whether users can write f: what needs a structure is not known to the pipeline's grammar yet.
+func (f Func) written() bool {
+	return f.known() && (len(functions[f].keeps) == 0 || functions[f].parts != 0)
+}
 
 // of is f's description; the zero one if f is not known.
 func (f Func) of() *function {
@@ -58,7 +81,7 @@ func (f Func) of() *function {
 // ByName finds a function by the name that users write.
 func ByName(name string) (Func, bool) {
 	for i := range functions {
-		if f := Func(i); f.known() && functions[i].name == name {
+		if f := Func(i); f.written() && functions[i].name == name {
 			return f, true
 		}
 	}
@@ -69,7 +92,7 @@ func ByName(name string) (Func, bool) {
 func Names() []string {
 	var names []string
 	for i := range functions {
-		if f := Func(i); f.known() {
+		if f := Func(i); f.written() {
 			names = append(names, functions[i].name)
 		}
 	}

@@ -68,6 +68,20 @@ func newKeeper(g *Group) keeper {
 	switch g.Keeps.Kind {
 	case 0:
 		return nil
+	case KeepFirst, KeepLast:
+		return newRanked(g)
+	case KeepTop, KeepBottom:
+		return newGreatest(g)
+	case KeepValues:
+		return newValues(g)
+	case KeepSketchDistinct:
+		return newDistinct(g)
+	case KeepQuantiles:
+		return newQuantiles(g)
+	case KeepHistogram:
+		return newHistogram(g)
+	case KeepDrawdown:
+		return newDrawdown(g)
 	}
 	panic("agg: unknown structure")
 }
