@@ -87,7 +87,7 @@ func TestUseAfterClose(t *testing.T) {
 		s.Partition(plan.Sources[0], 0).Leave()
 		_ = s.Partition(plan.Sources[0], 0).StoreArrival(Arrival{0, 1, 2})
 		var out Vector
-		if s.NewReader().Read(t.Context(), sel, []event.Value{event.StringOf("never seen")}, nil, Instant{AsOf: event.MaxTime}, &out) == nil && !s.shards[0].full.Load() {
+		if s.NewReader().Read(t.Context(), sel, []event.Value{event.StringOf("never seen")}, nil, Instant{AsOf: event.MaxTime}, &out) == nil && !s.shards[0].whole {
 			t.Error("a closed store is read")
 		}
 		_ = s.StoredDead(func(*DeadLetter) error { return nil })

@@ -126,16 +126,16 @@ func disturb(s *Store, rng *rand.Rand) {
 		return
 	}
 	sh.mu.Lock()
-	var some []*head
-	for _, h := range sh.heads {
-		if rng.IntN(2) == 0 && !h.urgent {
-			h.urgent = true
-			some = append(some, h)
+	var some []uint32
+	for id := range uint32(len(sh.heads.pages) * headPage) {
+		if h := sh.heads.at(id); rng.IntN(2) == 0 && h.is(headLive) && !h.is(headUrgent) {
+			h.flags |= headUrgent
+			some = append(some, id)
 		}
 	}
 	sh.mu.Unlock()
-	for _, h := range some {
-		s.work.askUrgent(sh, h)
+	for _, id := range some {
+		s.work.askUrgent(sh, id)
 	}
 }
 

@@ -1,7 +1,6 @@
 package feature
 
 import (
-	"fmt"
 	"math/rand/v2"
 	"os"
 	"runtime/debug"
@@ -41,27 +40,33 @@ views:
       n: {count: "*"}
 `
 
-// benchUsers draws n users: Zipf, or uniform over a million.
-func benchUsers(n int, zipf bool) []event.Value {
+// benchUsers draws n users: Zipf, or uniform. PENSTOCK_BENCH_USERS says over how many, else a million.
+// They are numbers: a million strings would be more work for the garbage collector than the store is.
+func benchUsers(n int, zipf bool) []uint32 {
 	rng := rand.New(rand.NewPCG(42, 42))
-	z := rand.NewZipf(rng, 1.1, 1, 1_000_000-1)
-	out := make([]event.Value, n)
+	users := uint64(benchNumber("PENSTOCK_BENCH_USERS", 1_000_000))
+	z := rand.NewZipf(rng, 1.1, 1, users-1)
+	out := make([]uint32, n)
 	for i := range out {
-		u := z.Uint64()
-		if !zipf {
-			u = rng.Uint64N(1_000_000)
+		if zipf {
+			out[i] = uint32(z.Uint64())
+		} else {
+			out[i] = uint32(rng.Uint64N(users))
 		}
-		out[i] = event.StringOf(fmt.Sprintf("u%07d", u))
 	}
 	return out
 }
 
+func benchNumber(name string, otherwise int) int {
+	if n, err := strconv.Atoi(os.Getenv(name)); err == nil && n > 0 {
+		return n
+	}
+	return otherwise
+}
+
 // BenchmarkIngest counts decoded events in Badger until all is durable; PENSTOCK_BENCH_EVENTS says how many.
 func BenchmarkIngest(b *testing.B) {
-	n, _ := strconv.Atoi(os.Getenv("PENSTOCK_BENCH_EVENTS"))
-	if n == 0 {
-		n = 500_000
-	}
+	n := benchNumber("PENSTOCK_BENCH_EVENTS", 500_000)
 	for _, kind := range []string{"zipf", "uniform"} {
 		b.Run(kind, func(b *testing.B) {
 			users := benchUsers(n, kind == "zipf")
@@ -72,7 +77,7 @@ func BenchmarkIngest(b *testing.B) {
 	}
 }
 
-func benchIngest(b *testing.B, users []event.Value) {
+func benchIngest(b *testing.B, users []uint32) {
 	plan := testPlanSchema(b, benchPipeline, benchSchema)
 	debug.SetMemoryLimit(plan.State.Memory)
 	st, err := state.OpenBadger(b.TempDir(), state.BadgerOptions{Memory: plan.State.Memory / 4})
@@ -113,21 +118,31 @@ func benchIngest(b *testing.B, users []event.Value) {
 	}
 }
 
-func benchPartition(b *testing.B, s *Store, plan *pipeline.Plan, num int32, users []event.Value, total int) {
+// benchName writes a user's name into b.
+func benchName(b []byte, user uint32) {
+	for k := len(b) - 1; k > 0; k-- {
+		b[k] = byte('0' + user%10)
+		user /= 10
+	}
+}
+
+func benchPartition(b *testing.B, s *Store, plan *pipeline.Plan, num int32, users []uint32, total int) {
 	p := s.Partition(plan.Sources[0], num)
 	rng := rand.New(rand.NewPCG(uint64(num), 7))
 	countries := []event.Value{event.StringOf("US"), event.StringOf("DE"), event.StringOf("FR"), event.StringOf("JP")}
 	rec := Record{Slots: make([]event.Value, len(plan.Sources[0].Columns))}
+	name := []byte("u0000000")
 	base := event.Time(1_700_000_000_000_000)
 	for i, u := range users {
 		t := base.Add(event.Duration(int64(i) * int64(2*event.Hour) / int64(len(users)) / 1000 * 1000))
 		if i%10 == 0 {
 			t = t.Add(-event.Duration(rng.Int64N(int64(30 * event.Second))))
 		}
+		benchName(name, u)
 		for j, c := range plan.Sources[0].Columns {
 			switch c.Name {
 			case "user_id":
-				rec.Slots[j] = u
+				rec.Slots[j] = event.StringOf(event.Alias(name))
 			case "amount":
 				rec.Slots[j] = event.DoubleOf(float64(rng.IntN(100_000)) / 100)
 			case "country":

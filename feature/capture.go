@@ -2,25 +2,41 @@ package feature
 
 import (
 	"context"
+	"errors"
 	"fmt"
+
+	"github.com/penstock-ml/penstock/state"
 )
 
 // captured is a head as it was when a commit took it.
 type captured struct {
 	sh      *shard
-	h       *head
+	id      uint32
+	key     []byte // it, rows and counted are valid until the next capture
 	rows    []byte
-	n       int32
-	added   int32
 	counted []offset
-	root    *node
-	lastID  uint64
-	keep    []byte // rows left after spilling; nil with spilled false: all
-	kept    int32
-	spilled bool
+	size    uint32 // of rows
+	took    int32  // rows
+	n       int32  // rows, with what is stored of a blind head
+	added   int32
+	blind   bool
+	archive
+
+	// What the head becomes once the commit has returned: rest takes the place of the captured rows.
+	replace bool
+	rest    []byte
+	kept    int32    // rows of rest
+	known   []offset // of a blind head that stays in memory: what the stored one had counted
+	forget  bool     // a blind head that does not
 }
 
 const captureChunk = 256
+
+// urgentHead is a head that has asked for a commit of its own.
+type urgentHead struct {
+	sh *shard
+	id uint32
+}
 
 // flushUrgent writes the heads that have asked for it.
 func (c *committer) flushUrgent(ctx context.Context) error {
@@ -28,44 +44,37 @@ func (c *committer) flushUrgent(ctx context.Context) error {
 	list := c.urgent
 	c.urgent = nil
 	c.mu.Unlock()
-	for _, h := range list {
-		sh := c.store.shards[c.store.shardOf(prefixSlot([]byte(h.key[:2])))]
-		if err := c.flushHeads(ctx, sh, []*head{h}); err != nil {
+	for _, x := range list {
+		if err := c.flushHeads(ctx, x.sh, []dirtyHead{{id: x.id}}); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// flushHeads captures and encodes heads of one shard.
-func (c *committer) flushHeads(ctx context.Context, sh *shard, list []*head) error {
-	caps := make([]captured, 0, len(list))
-	counted := make([]offset, 0, len(list)+16) // of all of them, one after the other
-	var again []*head
-	sh.mu.Lock()
-	for _, h := range list {
-		h.urgent = false
-		if h.flushes {
-			again = append(again, h)
-			continue
-		}
-		if h.added == 0 {
-			h.dirty = false
-			continue // written since, by an urgent flush
-		}
-		h.prune(c.store.views[viewOf(h.key)].src.restart)
-		from := len(counted)
-		counted = append(append(counted, h.first), h.more...)
-		caps = append(caps, captured{
-			sh: sh, h: h, rows: h.rows[:len(h.rows):len(h.rows)], n: h.n, added: h.added,
-			counted: counted[from:len(counted):len(counted)], root: h.root, lastID: h.lastID,
-		})
-		h.added, h.dirty, h.flushes = 0, false, true
-	}
-	sh.mu.Unlock()
-	for i := range caps {
-		if err := c.writeHead(ctx, &caps[i]); err != nil {
+// flushSlot writes the dirty heads of a slot.
+func (c *committer) flushSlot(ctx context.Context, sh *shard, slot int) error {
+	sh.takeDirty(slot, &c.dirty)
+	for list := c.dirty.list; len(list) > 0; {
+		n := min(len(list), captureChunk)
+		if err := c.flushHeads(ctx, sh, list[:n]); err != nil {
 			return err
+		}
+		list = list[n:]
+	}
+	return c.flushUrgent(ctx)
+}
+
+// flushHeads captures and encodes heads of one shard.
+func (c *committer) flushHeads(ctx context.Context, sh *shard, list []dirtyHead) error {
+	caps, again := c.capture(sh, list)
+	if len(caps) > 0 {
+		snap := c.store.snap.acquire() // after the capture: it holds what captured heads have stored
+		defer c.store.snap.release(snap)
+		for i := range caps {
+			if err := c.writeHead(ctx, snap, &caps[i]); err != nil {
+				return err
+			}
 		}
 	}
 	if len(again) == 0 {
@@ -80,54 +89,161 @@ func (c *committer) flushHeads(ctx context.Context, sh *shard, list []*head) err
 	return c.flushHeads(ctx, sh, again)
 }
 
-// writeHead spills what is too much and puts the head into the current job.
-func (c *committer) writeHead(ctx context.Context, x *captured) error {
-	root, rows := x.root, x.rows
-	w := c.tree[viewOf(x.h.key)]
-	w.gone = w.gone[:0]
-	lastID := x.lastID
-	if needsSplit(x.n, len(x.rows), x.added) {
-		var err error
-		if c.rows, err = splitRows(c.rows[:0], x.rows); err != nil {
-			return err
+// capture copies what heads are now; again are those whose last commit is still under way.
+func (c *committer) capture(sh *shard, list []dirtyHead) (caps []captured, again []dirtyHead) {
+	caps = make([]captured, 0, len(list))
+	c.copies.reset()
+	counted := c.counted[:0] // of all of them, one after the other
+	var taken int64
+	sh.mu.Lock()
+	t := sh.heads
+	for _, x := range list {
+		h := t.at(x.id)
+		h.flags &^= headUrgent
+		if !h.is(headDirty) {
+			continue // written since by an urgent flush
 		}
-		sortRows(c.rows)
-		spill, keep := splitSpill(c.rows, x.added)
-		if len(spill) > 0 {
-			snap := c.store.snap.acquire()
-			w.snap, w.prefix, w.lastID = snap, x.h.key, x.lastID
-			root, err = w.addRoot(x.root, spill)
-			c.store.snap.release(snap)
-			if err != nil {
-				return fmt.Errorf("archive rows: %w", err)
-			}
-			lastID = w.lastID
-			x.keep = make([]byte, 0, keepSize(keep))
-			for _, r := range keep {
-				x.keep = append(x.keep, r.b...)
-			}
-			x.kept, x.spilled = int32(len(keep)), true
-			rows = x.keep
+		if h.is(headFlushes) {
+			again = append(again, x)
+			continue
+		}
+		if h.added == 0 {
+			h.flags &^= headDirty
+			continue
+		}
+		key := t.key(h)
+		t.prune(x.id, h, c.store.views[viewOf(key)].src.restart)
+		from := len(counted)
+		counted = t.appendCounted(counted, h)
+		caps = append(caps, captured{
+			sh: sh, id: x.id, key: c.copies.copy(t.key(h)), rows: c.copies.copy(t.rows(h)),
+			counted: counted[from:len(counted):len(counted)], size: h.size, took: h.n, n: h.n, added: h.added,
+			blind: h.is(headBlind), archive: t.archive(x.id, h),
+		})
+		taken += int64(h.size - h.old)
+		h.added, h.old = 0, h.size
+		h.flags = h.flags&^headDirty | headFlushes
+	}
+	sh.mu.Unlock()
+	sh.unsaved.Add(-taken)
+	c.counted = counted
+	return caps, again
+}
+
+// writeHead merges a blind head with what is stored, spills what is too much, and puts the head into the
+// current job.
+func (c *committer) writeHead(ctx context.Context, snap state.Snapshot, x *captured) error {
+	v := c.store.views[viewOf(x.key)]
+	w := c.tree[v.id]
+	w.gone = w.gone[:0]
+	if x.blind {
+		if err := c.merge(snap, x); err != nil {
+			return fmt.Errorf("read head: %w", err)
+		}
+		if x.added == 0 { // all of it was stored
+			c.cur.heads = append(c.cur.heads, x)
+			return nil
 		}
 	}
-	src := c.store.views[viewOf(x.h.key)].src
-	c.value = appendHead(c.value[:0], lastID, x.counted, src.restart, root, rows)
-	c.keys = headKey(c.keys, x.h.key)
+	rows := x.rows
+	if needsSplit(x.n, len(rows), x.added) {
+		spilled, err := c.spill(snap, w, x)
+		if err != nil {
+			return fmt.Errorf("archive rows: %w", err)
+		}
+		if spilled {
+			rows = x.rest
+		}
+	}
+	c.value = appendHead(c.value[:0], x.lastID, x.counted, v.src.restart, x.root, rows)
+	c.keys = append(append(c.keys[:0], x.key...), kindHead)
 	if err := c.reserve(ctx, len(c.value)+(1+len(w.gone))*(len(c.keys)+8), 1+len(w.gone)); err != nil {
 		return err
 	}
 	c.cur.batch.Put(c.keys, c.value)
-	x.root, x.lastID = root, lastID
 	c.cur.heads = append(c.cur.heads, x)
 	// Late rows all over a large archive replace more blocks than one commit takes: the rest goes after.
 	for _, id := range w.gone {
-		c.keys = blockKey(c.keys, x.h.key, id)
+		c.keys = blockKey(c.keys, string(x.key), id)
 		if err := c.reserve(ctx, len(c.keys), 1); err != nil {
 			return err
 		}
 		c.cur.batch.Delete(c.keys)
 	}
 	return nil
+}
+
+// merge puts the rows of a blind head behind those that are stored, without those that the stored head has
+// counted. While there is memory the head stays there, and is not blind any more.
+func (c *committer) merge(snap state.Snapshot, x *captured) error {
+	c.keys = append(append(c.keys[:0], x.key...), kindHead)
+	b, err := snap.Get(c.keys, c.stored)
+	var s storedHead
+	switch {
+	case errors.Is(err, state.ErrNotFound):
+	case err != nil:
+		return err
+	default:
+		c.stored = b
+		if s, err = decodeHead(b); err == nil && s.root != nil {
+			s, err = decodeHead(append([]byte(nil), b...)) // it may stay
+		}
+		if err != nil {
+			return err
+		}
+	}
+	old, err := countRows(s.rows)
+	if err != nil {
+		return err
+	}
+	c.merged, x.added, err = s.appendNew(append(c.merged[:0], s.rows...), x.rows)
+	if err != nil {
+		return err
+	}
+	x.rows, x.n = c.merged, old+x.added
+	for _, o := range s.counted {
+		x.counted = raiseAny(x.counted, o)
+	}
+	x.archive = archive{s.root, s.lastID}
+	if x.forget = c.store.memory() > c.store.headBudget*6/10; !x.forget {
+		x.replace, x.rest, x.kept, x.known = true, c.later.keep(x.rows), x.n, s.counted
+	}
+	return nil
+}
+
+// raiseAny notes that everything below o has been counted.
+func raiseAny(list []offset, o offset) []offset {
+	for i := range list {
+		if list[i].part == o.part || list[i].next == 0 {
+			list[i] = offset{o.part, max(o.next, list[i].next)}
+			return list
+		}
+	}
+	return append(list, o)
+}
+
+// spill archives the older rows of a head that has too many.
+func (c *committer) spill(snap state.Snapshot, w *treeWriter, x *captured) (bool, error) {
+	var err error
+	if c.rows, err = splitRows(c.rows[:0], x.rows); err != nil {
+		return false, err
+	}
+	sortRows(c.rows)
+	spill, keep := splitSpill(c.rows, x.added)
+	if len(spill) == 0 {
+		return false, nil
+	}
+	w.snap, w.prefix, w.lastID = snap, string(x.key), x.lastID
+	if x.root, err = w.addRoot(x.root, spill); err != nil {
+		return false, err
+	}
+	x.lastID = w.lastID
+	rest := make([]byte, 0, keepSize(keep))
+	for _, r := range keep {
+		rest = append(rest, r.b...)
+	}
+	x.replace, x.rest, x.kept = true, rest, int32(len(keep))
+	return true, nil
 }
 
 func keepSize(rows []rowRef) (n int) {
@@ -138,17 +254,66 @@ func keepSize(rows []rowRef) (n int) {
 }
 
 // complete makes the head what the commit has stored, and what came since. It needs the shard's lock.
-func (x *captured) complete() {
-	h := x.h
-	h.flushes = false
-	if !x.spilled {
-		return
+func (x *captured) complete() error {
+	t := x.sh.heads
+	h := t.at(x.id)
+	h.flags &^= headFlushes
+	if !x.replace && !x.forget {
+		return nil
 	}
-	was := h.memory()
-	since := h.rows[len(x.rows):]
-	rows := make([]byte, 0, len(x.keep)+len(since))
-	h.rows = append(append(rows, x.keep...), since...)
-	h.n = x.kept + h.n - x.n
-	h.root, h.lastID = x.root, x.lastID
-	x.sh.mem.Add(h.memory() - was)
+	since, n := t.rows(h)[x.size:], h.n-x.took
+	if x.forget {
+		if n == 0 {
+			x.sh.drop(x.id)
+			return nil
+		}
+		t.setRows(x.id, h, n, since)
+		h.old = 0
+		return nil
+	}
+	if x.blind {
+		s := storedHead{counted: x.known}
+		was := len(since)
+		var err error
+		if since, n, err = s.appendNew(nil, since); err != nil {
+			return err
+		}
+		x.sh.unsaved.Add(int64(len(since) - was))
+		h.added = n
+		h.flags &^= headBlind
+	}
+	t.setRows(x.id, h, x.kept+n, x.rest, since)
+	h.old = uint32(len(x.rest))
+	t.setArchive(x.id, h, x.archive)
+	for _, o := range x.known {
+		t.countTo(x.id, h, o.part, o.next)
+	}
+	return nil
+}
+
+// bump copies bytes behind one another.
+type bump struct{ buf []byte }
+
+const bumpBytes = 64 << 10
+
+// reset gives all copies up.
+func (m *bump) reset() { m.buf = m.buf[:0] }
+
+func (m *bump) copy(b []byte) []byte {
+	if len(b) > cap(m.buf)-len(m.buf) {
+		m.buf = make([]byte, 0, max(bumpBytes, 2*cap(m.buf), len(b)))
+	}
+	from := len(m.buf)
+	m.buf = append(m.buf, b...)
+	return m.buf[from:len(m.buf):len(m.buf)]
+}
+
+// keep is copy for what is never given up: the chunks stay small.
+func (m *bump) keep(b []byte) []byte {
+	if len(b) > cap(m.buf)-len(m.buf) {
+		m.buf = make([]byte, 0, max(bumpBytes, len(b)))
+	}
+	from := len(m.buf)
+	m.buf = append(m.buf, b...)
+	return m.buf[from:len(m.buf):len(m.buf)]
 }

@@ -182,3 +182,22 @@ func splitRow(b []byte) (row, rest []byte, err error) {
 
 // rowTime reads the event time of the row at the head of b, which splitRow has accepted.
 func rowTime(b []byte) event.Time { return event.Time(binary.LittleEndian.Uint64(b[2:])) }
+
+// rowPosition reads the partition and the offset of the row at the head of b, which splitRow has accepted.
+func rowPosition(b []byte) (part int32, off int64, err error) {
+	b = b[10:]
+	for i := range 3 {
+		x, w := binary.Uvarint(b)
+		if w <= 0 {
+			return 0, 0, errCorruptRow
+		}
+		b = b[w:]
+		switch i { // the first is the arrival
+		case 1:
+			part = int32(x)
+		case 2:
+			off = int64(x)
+		}
+	}
+	return part, off, nil
+}

@@ -30,16 +30,22 @@ type committer struct {
 	idle  sync.WaitGroup
 
 	mu      sync.Mutex
-	urgent  []*head
+	urgent  []urgentHead
 	waiters []chan error // of a whole checkpoint
 	freed   chan struct{}
 
 	// Of the building goroutine.
-	cur   *job
-	tree  map[uint16]*treeWriter
-	rows  []rowRef
-	keys  []byte
-	value []byte
+	cur     *job
+	tree    map[uint16]*treeWriter
+	dirty   dirtyHeads
+	copies  bump
+	later   bump
+	counted []offset
+	rows    []rowRef
+	keys    []byte
+	value   []byte
+	stored  []byte
+	merged  []byte
 }
 
 // job is one commit and what to do when it is durable.
@@ -119,9 +125,9 @@ func (c *committer) kick() {
 }
 
 // askUrgent asks for a commit of one head that holds many rows.
-func (c *committer) askUrgent(_ *shard, h *head) {
+func (c *committer) askUrgent(sh *shard, id uint32) {
 	c.mu.Lock()
-	c.urgent = append(c.urgent, h)
+	c.urgent = append(c.urgent, urgentHead{sh, id})
 	c.mu.Unlock()
 	c.kick()
 }
@@ -224,16 +230,11 @@ func (c *committer) checkpoint(ctx context.Context) error {
 		}
 	}
 	for _, sh := range c.store.shards {
-		list := sh.takeDirty()
-		for len(list) > 0 {
-			n := min(len(list), captureChunk)
-			if err := c.flushHeads(ctx, sh, list[:n]); err != nil {
+		sh.epoch.Add(1)
+		for i := range sh.heads.tabs {
+			if err := c.flushSlot(ctx, sh, sh.heads.first+i); err != nil {
 				return err
 			}
-			if err := c.flushUrgent(ctx); err != nil {
-				return err
-			}
-			list = list[n:]
 		}
 	}
 	if err := c.deadLetters(ctx, marks); err != nil {
@@ -253,7 +254,7 @@ func (c *committer) checkpoint(ctx context.Context) error {
 }
 
 // viewOf reads the view's id from a state prefix.
-func viewOf(key string) uint16 { return uint16(key[2])<<8 | uint16(key[3]) }
+func viewOf(key []byte) uint16 { return uint16(key[2])<<8 | uint16(key[3]) }
 
 // restart is the durable restart offset of a partition.
 func (s *source) restart(part int32) int64 {
@@ -395,14 +396,34 @@ func (c *committer) commit(j *job) error {
 	if f := c.store.opt.Observe.Commit; f != nil {
 		f(time.Since(start), j.batch.Len(), j.batch.Size())
 	}
-	for i := range j.heads {
-		x := j.heads[i]
-		x.sh.mu.Lock()
-		x.complete()
-		x.sh.mu.Unlock()
+	if err := completeAll(j.heads); err != nil {
+		return err
 	}
 	for _, f := range j.after {
 		f()
+	}
+	c.wake()
+	return nil
+}
+
+// completeAll completes heads, some under one lock.
+func completeAll(heads []*captured) error {
+	for len(heads) > 0 {
+		sh, n := heads[0].sh, 1
+		for n < len(heads) && n < captureChunk && heads[n].sh == sh {
+			n++
+		}
+		sh.mu.Lock()
+		for _, x := range heads[:n] {
+			if err := x.complete(); err != nil {
+				sh.mu.Unlock()
+				return err
+			}
+		}
+		sh.heads.tidy(4)
+		sh.mem.Store(sh.heads.memory())
+		sh.mu.Unlock()
+		heads = heads[n:]
 	}
 	return nil
 }
@@ -450,6 +471,11 @@ func (c *committer) relieve() {
 			}
 		}
 	}
+	c.wake()
+}
+
+// wake wakes those who wait for room.
+func (c *committer) wake() {
 	c.mu.Lock()
 	close(c.freed)
 	c.freed = make(chan struct{})

@@ -3,83 +3,7 @@ package feature
 import (
 	"encoding/binary"
 	"fmt"
-	"slices"
 )
-
-// head is what is recent of one entity in one view: the rows that are not in the archive yet, the
-// archive's root, and up to where it has counted in each partition, so that a replay of what it has
-// counted does nothing.
-//
-// rows grows by append only and root is immutable, so a reader that has copied both under the
-// shard's lock may go on without it. The owner is the shard; the committer captures and completes.
-type head struct {
-	key     string // state prefix: slot, view, entity
-	rows    []byte // encoded rows, in the order they were counted
-	n       int32  // of rows
-	added   int32  // rows since the last capture
-	first   offset // counted up to, of one partition: nearly always the only one
-	more    []offset
-	root    *node // nil: nothing in the archive
-	lastID  uint64
-	epoch   uint32 // of the last use, for eviction
-	dirty   bool   // has rows that no capture holds
-	flushes bool   // captured, the commit has not returned
-	urgent  bool   // has asked for a flush of its own
-}
-
-// headOverhead is what a head costs in memory beside its key and rows: the struct, its place in the
-// map, the allocator's rounding.
-const headOverhead = 240
-
-// counted returns the offset next to count in a partition.
-func (h *head) counted(part int32) int64 {
-	if h.first.part == part {
-		return h.first.next
-	}
-	for _, o := range h.more {
-		if o.part == part {
-			return o.next
-		}
-	}
-	return 0
-}
-
-// count notes that everything below next has been counted.
-func (h *head) count(part int32, next int64) {
-	if h.first.part == part || h.first.next == 0 {
-		h.first = offset{part, next}
-		return
-	}
-	for i := range h.more {
-		if h.more[i].part == part {
-			h.more[i].next = next
-			return
-		}
-	}
-	h.more = append(h.more, offset{part, next})
-}
-
-// prune forgets positions at or below the restart offset of their partition, as appendHead does. A head
-// of thousands of partitions (files, read one after the other) would look each row up among all of them.
-func (h *head) prune(restart func(part int32) int64) {
-	if len(h.more) < pruneFrom {
-		return
-	}
-	h.more = slices.DeleteFunc(h.more, func(o offset) bool { return o.next <= restart(o.part) })
-}
-
-const pruneFrom = 16
-
-// memory is what h holds, in bytes; blocks of the root are counted by their encoding.
-func (h *head) memory() int64 {
-	m := int64(headOverhead + len(h.key) + cap(h.rows) + 16*cap(h.more))
-	if h.root != nil {
-		for i := range h.root.entries {
-			m += int64(entrySize(&h.root.entries[i])) + 100
-		}
-	}
-	return m
-}
 
 // appendHead appends the encoding of a head: version, last block id, positions, root, rows.
 // Positions at or below the restart offset of their partition are left out: no replay goes there.
@@ -133,20 +57,45 @@ func decodeHead(b []byte) (storedHead, error) {
 	return h, nil
 }
 
-// load makes h what s says; s must not be used afterwards.
-func (h *head) load(s storedHead) error {
-	h.rows, h.root, h.lastID = s.rows[:len(s.rows):len(s.rows)], s.root, s.lastID
+// next returns the offset next to count in a partition.
+func (s *storedHead) next(part int32) int64 {
 	for _, o := range s.counted {
-		h.count(o.part, o.next)
-	}
-	for b := s.rows; len(b) > 0; h.n++ {
-		_, rest, err := splitRow(b)
-		if err != nil {
-			return fmt.Errorf("decode head: %w", err)
+		if o.part == part {
+			return o.next
 		}
-		b = rest
 	}
-	return nil
+	return 0
+}
+
+// appendNew appends the rows that s has not counted, and tells how many they are. Rows that a head got
+// while what is stored of it was not known are told from replayed ones by it.
+func (s *storedHead) appendNew(dst, rows []byte) (_ []byte, n int32, err error) {
+	for len(rows) > 0 {
+		_, rest, err := splitRow(rows)
+		if err != nil {
+			return nil, 0, err
+		}
+		part, off, err := rowPosition(rows)
+		if err != nil {
+			return nil, 0, err
+		}
+		if off >= s.next(part) {
+			dst = append(dst, rows[:len(rows)-len(rest)]...)
+			n++
+		}
+		rows = rest
+	}
+	return dst, n, nil
+}
+
+// countRows counts encoded rows.
+func countRows(b []byte) (n int32, err error) {
+	for ; len(b) > 0; n++ {
+		if _, b, err = splitRow(b); err != nil {
+			return 0, fmt.Errorf("decode head: %w", err)
+		}
+	}
+	return n, nil
 }
 
 // Spilling: at a flush a head keeps about as many rows as it got since the last one, so that what is

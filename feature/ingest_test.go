@@ -26,13 +26,15 @@ func TestIngestAllocations(t *testing.T) {
 	p := s.Partition(plan.Sources[0], 0)
 	users := benchUsers(1000, true)
 	rec := Record{Slots: make([]event.Value, len(plan.Sources[0].Columns)), Arrival: event.MaxTime.Add(-event.Week)}
+	name := []byte("u0000000")
 	offset := int64(0)
 	thousand := func() {
 		for i := range users {
+			benchName(name, users[i])
 			for j, c := range plan.Sources[0].Columns {
 				switch c.Name {
 				case "user_id":
-					rec.Slots[j] = users[i]
+					rec.Slots[j] = event.StringOf(event.Alias(name))
 				case "amount":
 					rec.Slots[j] = event.DoubleOf(float64(i))
 				case "country":
@@ -197,13 +199,7 @@ func TestSeenAndReady(t *testing.T) {
 		t.Fatal(err)
 	}
 	// An urgent commit of a head, then a crash before a checkpoint.
-	for _, sh := range s.shards {
-		sh.mu.RLock()
-		for _, h := range sh.heads {
-			s.work.askUrgent(sh, h)
-		}
-		sh.mu.RUnlock()
-	}
+	askAll(s)
 	crashOnceSeen(t, s, st)
 	s = testOpen(t, st, plan, 2)
 	p := s.Partition(plan.Sources[0], 0)
@@ -243,6 +239,17 @@ func TestSeenAndReady(t *testing.T) {
 	}
 }
 
+// askAll asks for a commit of all heads.
+func askAll(s *Store) {
+	for _, sh := range s.shards {
+		sh.mu.RLock()
+		for id := range uint32(len(sh.heads.pages) * headPage) {
+			s.work.askUrgent(sh, id)
+		}
+		sh.mu.RUnlock()
+	}
+}
+
 // TestBegan: where reading began is stored with the first head, so that a crash before the first
 // checkpoint does not begin elsewhere.
 func TestBegan(t *testing.T) {
@@ -259,11 +266,7 @@ func TestBegan(t *testing.T) {
 	if err := s.waitApplied(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	for _, sh := range s.shards {
-		for _, h := range sh.takeDirty() {
-			s.work.askUrgent(sh, h)
-		}
-	}
+	askAll(s)
 	crashOnceSeen(t, s, st)
 	s = testOpen(t, st, plan, 2)
 	if next, ok := s.Partition(plan.Sources[0], 0).Next(); !ok || next != 40 {

@@ -86,7 +86,7 @@ func inspectEntities(snap state.Snapshot, x *Inspection, byID map[uint16]int) er
 	var named map[uint64]bool
 	var v *ViewInspection
 	view := func(key []byte) (*ViewInspection, error) {
-		i, ok := byID[viewOf(string(key))]
+		i, ok := byID[viewOf(key)]
 		if !ok {
 			return nil, fmt.Errorf("key %x is of a view that the plan does not know", key)
 		}
@@ -155,13 +155,13 @@ func inspectHead(snap state.Snapshot, v *ViewInspection, prefix string, value []
 	v.Entities++
 	v.HeadBytes += int64(len(value))
 	v.Bytes += int64(len(value))
-	h := &head{}
-	if err := h.load(s); err != nil {
+	rows, err := countRows(s.rows)
+	if err != nil {
 		return nil, err
 	}
-	v.HeadRows += int64(h.n)
+	v.HeadRows += int64(rows)
 	named := map[uint64]bool{}
-	total := int64(h.n)
+	total := int64(rows)
 	if s.root != nil {
 		n, err := inspectNode(snap, v, prefix, s.root, named)
 		if err != nil {

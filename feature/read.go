@@ -23,6 +23,7 @@ type Reader struct {
 	buf     []byte          // of a leaf
 	snap    *sharedSnapshot // of the read under way
 	cache   *blockCache     // of a cut's reader: what it reads does not change
+	copies  bump            // of heads in memory
 }
 
 // scratch is a Reader's memory for one Selector.
@@ -177,39 +178,6 @@ func (r *Reader) endSnapshot() {
 		r.s.snap.release(r.snap)
 		r.snap = nil
 	}
-}
-
-// head finds the rows and the archive's root of r.prefix.
-func (r *Reader) head() (rows []byte, root *node, err error) {
-	if r.cut == nil {
-		sh := r.s.shards[r.s.shardOf(prefixSlot(r.prefix))]
-		sh.mu.RLock()
-		if h := sh.heads[string(r.prefix)]; h != nil {
-			rows, root = h.rows[:len(h.rows):len(h.rows)], h.root
-			sh.mu.RUnlock()
-			return rows, root, nil
-		}
-		sh.mu.RUnlock()
-		if sh.full.Load() {
-			return nil, nil, nil
-		}
-	}
-	r.key = headKey(r.key, event.Alias(r.prefix))
-	if x := r.cache.get(r.key); x != nil {
-		return x.bytes, x.node, nil
-	}
-	b, err := r.snapshot().Get(r.key, nil)
-	if err != nil && !errors.Is(err, state.ErrNotFound) {
-		return nil, nil, err
-	}
-	var h storedHead
-	if err == nil {
-		if h, err = decodeHead(b); err != nil {
-			return nil, nil, err
-		}
-	}
-	r.cache.put(r.key, cachedBlock{bytes: h.rows, node: h.root}, len(b))
-	return h.rows, h.root, nil
 }
 
 // leaf reads the rows of a leaf; with keep they stay valid until the read ends, else until the next leaf.

@@ -1,38 +1,32 @@
 package feature
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
-	"errors"
-	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/penstock-ml/penstock/event"
-	"github.com/penstock-ml/penstock/state"
 )
 
-// shard owns the heads of a range of slots. Its goroutine is the only one that adds heads to the map,
-// drops them, or appends rows; it takes the lock for that, so that it may look heads up without it.
+// shard owns the heads of a range of slots. Its goroutine is the only one that adds heads and appends rows;
+// the committer takes rows away. Both hold the lock for it.
 type shard struct {
-	store    *Store
-	id       int
-	in       chan message
-	complete bool // every stored head is in memory: one that is not in the map does not exist
-	mem      atomic.Int64
-	full     atomic.Bool   // complete, for readers
-	epoch    atomic.Uint32 // counts checkpoints
-	unsaved  atomic.Int64  // bytes of rows counted since the last checkpoint took the dirty heads
+	store   *Store
+	id      int
+	in      chan message
+	epoch   atomic.Uint32 // counts checkpoints
+	mem     atomic.Int64  // what the heads hold
+	unsaved atomic.Int64  // bytes of rows that no capture holds
 
 	mu    sync.RWMutex
-	heads map[string]*head // by state prefix
-	dirty []*head
+	heads *heads
+	whole bool // every stored head is in memory: one that is not does not exist
 
-	found []*head // scratch of apply
-	key   []byte
+	record []uint32 // scratch of apply: ids of heads that have rows of the record under way
 }
 
 // message is a batch to apply or a request to evict.
@@ -53,7 +47,6 @@ type batch struct {
 }
 
 func (s *shard) run(ctx context.Context) {
-	s.full.Store(s.complete)
 	for {
 		select {
 		case <-ctx.Done():
@@ -63,70 +56,86 @@ func (s *shard) run(ctx context.Context) {
 				s.evict(m.evict)
 				continue
 			}
-			if err := s.apply(m.batch); err != nil {
-				s.store.fail(err)
-				return
-			}
+			s.apply(m.batch)
 			s.store.queued.Add(-int64(len(m.batch.buf)))
 			m.batch.part.done(m.batch)
 		}
 	}
 }
 
-// apply counts a batch: first it finds the heads, without the lock but for new ones, then it appends
-// all rows under the lock, so that readers and captures see every record whole.
-func (s *shard) apply(b *batch) error {
+// applyRows is how many rows are appended before readers get their turn.
+const applyRows = 256
+
+// apply counts a batch. The lock is held from the first row of a record to its last, so that readers and
+// captures see every record whole.
+func (s *shard) apply(b *batch) {
 	if b.rows == 0 {
-		return nil
+		return
 	}
-	s.found = s.found[:0]
-	for buf := b.buf; len(buf) > 0; {
-		prefix, _, rest := splitBatch(buf)
-		h := s.heads[string(prefix)]
-		if h == nil {
-			var err error
-			if h, err = s.load(prefix); err != nil {
-				return err
-			}
-		}
-		s.found = append(s.found, h)
-		buf = rest.next
-	}
-	var grown, added int64
+	part, last, held := b.part.num, int64(-1), 0
 	epoch := s.epoch.Load()
+	var added int64
 	s.mu.Lock()
-	buf := b.buf
-	for _, h := range s.found {
-		_, off, rest := splitBatch(buf)
+	for buf := b.buf; len(buf) > 0; held++ {
+		prefix, off, rest := splitBatch(buf)
 		buf = rest.next
 		off += b.base
-		if off < h.counted(b.part.num) {
-			continue
+		if off != last {
+			s.countRecord(part, last)
+			last = off
+			if held >= applyRows {
+				s.mu.Unlock()
+				held = 0
+				s.mu.Lock()
+			}
 		}
-		was, more := cap(h.rows), cap(h.more)
-		h.rows = append(h.rows, rest.row...)
-		added += int64(len(rest.row))
-		h.n++
-		h.added++
-		h.count(b.part.num, off+1)
-		grown += int64(cap(h.rows) - was + 16*(cap(h.more)-more))
-		h.epoch = epoch
-		if !h.dirty {
-			h.dirty = true
-			s.dirty = append(s.dirty, h)
-		}
-		if len(h.rows) > urgentBytes && !h.urgent && !h.flushes {
-			h.urgent = true
-			s.store.work.askUrgent(s, h)
-		}
+		added += s.applyRow(prefix, rest.row, part, off, epoch)
 	}
+	s.countRecord(part, last)
+	s.heads.tidy(4)
+	s.mem.Store(s.heads.memory())
 	s.mu.Unlock()
-	s.mem.Add(grown)
 	s.unsaved.Add(added)
 	if f := s.store.opt.Observe.Servable; f != nil && b.arrival != event.MinTime && b.part.src.plan.File == nil {
 		f(time.Duration(s.store.opt.Now().Sub(b.arrival)) * time.Microsecond)
 	}
-	return nil
+}
+
+// applyRow appends a row to its head, unless the head has counted it, and returns its size.
+func (s *shard) applyRow(prefix, row []byte, part int32, off int64, epoch uint32) int64 {
+	t := s.heads
+	tab, hash := t.tab(prefix), hashPrefix(prefix)
+	id, h := t.lookup(tab, prefix, hash)
+	if h == nil {
+		id, h = t.add(tab, prefix, hash, len(row))
+		if !s.whole {
+			h.flags |= headBlind
+		}
+	}
+	h.epoch = epoch
+	if off < t.counted(h, part) {
+		return 0
+	}
+	t.appendRow(id, h, row)
+	h.added++
+	s.record = append(s.record, id)
+	if !h.is(headDirty) {
+		h.flags |= headDirty
+		tab.dirty = append(tab.dirty, id)
+	}
+	if h.size > urgentBytes && !h.is(headUrgent|headFlushes) {
+		h.flags |= headUrgent
+		s.store.work.askUrgent(s, id)
+	}
+	return int64(len(row))
+}
+
+// countRecord notes that the record at off is counted by the heads that have rows of it.
+func (s *shard) countRecord(part int32, off int64) {
+	for _, id := range s.record {
+		s.heads.countTo(id, s.heads.at(id), part, off+1)
+	}
+	s.record = s.record[:0]
 }
 
 type batchRest struct{ row, next []byte }
@@ -142,79 +151,65 @@ func splitBatch(buf []byte) (prefix []byte, off int64, rest batchRest) {
 	return prefix, int64(o), batchRest{buf[:size], buf[size:]}
 }
 
-// load brings a head into the map: the stored one, or a new one.
-func (s *shard) load(prefix []byte) (*head, error) {
-	h := &head{key: string(prefix), epoch: s.epoch.Load()}
-	if !s.complete {
-		snap := s.store.snap.acquire()
-		s.key = headKey(s.key, h.key)
-		v, err := snap.Get(s.key, nil)
-		s.store.snap.release(snap)
-		switch {
-		case errors.Is(err, state.ErrNotFound):
-		case err != nil:
-			return nil, fmt.Errorf("read head: %w", err)
-		default:
-			stored, err := decodeHead(v)
-			if err != nil {
-				return nil, err
-			}
-			if err := h.load(stored); err != nil {
-				return nil, err
-			}
-		}
-	}
-	s.mu.Lock()
-	s.heads[h.key] = h
-	s.mu.Unlock()
-	s.mem.Add(h.memory())
-	return h, nil
-}
-
 // evict drops clean heads until about free bytes are gone, those not used since the last checkpoint
-// first. A commit that holds the newest rows of a clean head has returned, so it can be read again.
+// first. The commit that holds the newest rows of a clean head has returned, so it can be read again.
 func (s *shard) evict(free int64) {
-	var gone []*head
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := s.heads
+	goal := t.memory() - free
+	t.tidy(len(t.mem.pages))
 	epoch := s.epoch.Load()
-	s.mu.RLock()
 	for _, recent := range []bool{false, true} {
-		for _, h := range s.heads {
-			if free <= 0 {
-				break
+		for n := len(t.pages) * headPage; n > 0 && t.memory()-t.mem.holes() > goal; n-- {
+			id := t.hand
+			if t.hand++; int(t.hand) == len(t.pages)*headPage {
+				t.hand = 0
 			}
-			if h.dirty || h.flushes || (h.epoch == epoch) != recent {
-				continue
+			h := t.at(id)
+			if h.flags&^(headRooted|headBlind) == headLive && (h.epoch == epoch) == recent {
+				s.drop(id)
 			}
-			free -= h.memory()
-			gone = append(gone, h)
 		}
 	}
-	s.mu.RUnlock()
-	if len(gone) == 0 {
-		return
-	}
-	s.complete = false
-	s.full.Store(false)
-	s.mu.Lock()
-	for _, h := range gone {
-		delete(s.heads, h.key)
-	}
-	s.mu.Unlock()
-	for _, h := range gone {
-		s.mem.Add(-h.memory())
-	}
+	t.tidy(len(t.mem.pages))
+	s.mem.Store(t.memory())
 }
 
-// takeDirty hands over the heads with rows that no capture holds, sorted by key.
-func (s *shard) takeDirty() []*head {
+// drop forgets a head that is stored whole. Memory no longer knows all there is.
+func (s *shard) drop(id uint32) {
+	s.whole = false
+	s.heads.remove(id)
+}
+
+// dirtyHeads are the heads of a slot to flush, in the order of their keys.
+type dirtyHeads struct {
+	list []dirtyHead
+	keys []byte
+}
+
+type dirtyHead struct {
+	id       uint32
+	from, to uint32 // of the key
+}
+
+// takeDirty hands over the heads of a slot with rows that no capture holds.
+func (s *shard) takeDirty(slot int, d *dirtyHeads) {
+	d.list, d.keys = d.list[:0], d.keys[:0]
 	s.mu.Lock()
-	list := s.dirty
-	s.dirty = nil
-	s.epoch.Add(1)
-	s.unsaved.Store(0)
+	tab := &s.heads.tabs[slot-s.heads.first]
+	for _, id := range tab.dirty {
+		h := s.heads.at(id)
+		if !h.is(headDirty) {
+			continue
+		}
+		from := uint32(len(d.keys))
+		d.keys = append(d.keys, s.heads.key(h)...)
+		d.list = append(d.list, dirtyHead{id, from, uint32(len(d.keys))})
+	}
+	tab.dirty = tab.dirty[:0]
 	s.mu.Unlock()
-	slices.SortFunc(list, func(a, b *head) int { return strings.Compare(a.key, b.key) })
-	return list
+	slices.SortFunc(d.list, func(a, b dirtyHead) int { return bytes.Compare(d.keys[a.from:a.to], d.keys[b.from:b.to]) })
 }
 
 // memory sums what all shards hold and what waits for them.

@@ -248,7 +248,9 @@ func (s *Store) start(fresh bool) {
 		s.appliedMu.Unlock()
 	}
 	for i := range s.opt.Shards {
-		sh := &shard{store: s, id: i, heads: map[string]*head{}, in: make(chan message, 64), complete: fresh}
+		sh := &shard{store: s, id: i, in: make(chan message, 64), whole: fresh}
+		first, end := s.slotsOf(i)
+		sh.heads = newHeads(first, end-first)
 		s.shards = append(s.shards, sh)
 		s.running.Add(1)
 		go func() {
@@ -262,6 +264,12 @@ func (s *Store) start(fresh bool) {
 		defer s.running.Done()
 		s.work.run(ctx)
 	}()
+}
+
+// slotsOf returns the slots that a shard owns.
+func (s *Store) slotsOf(shard int) (first, end int) {
+	n := s.opt.Shards
+	return (shard*slots + n - 1) / n, ((shard+1)*slots + n - 1) / n
 }
 
 // shardOf returns the owner of a slot: shards own ranges of slots, so that their heads lie together
