@@ -88,7 +88,7 @@ func TestLookup(t *testing.T) {
 			}
 			rows := withLookups(outer, inner, ing[outer].Rows, ing[inner].Rows, key, at)
 			for j, want := range oracle.Read(outer, rows, key, at.AsOf, at.AsServed, ing[outer].Horizon) {
-				if !same(out.Values[j], want.Value) || out.Status[j].String() != want.Status || out.EventTime[j] != want.EventTime {
+				if !want.Agrees(out.Values[j]) || out.Status[j].String() != want.Status || out.EventTime[j] != want.EventTime {
 					t.Fatalf("seed %d: %s of %s as of %v: got %v %s %s, want %v %s %s", seed, outer.Features[j].Name, key[0].Str, at,
 						out.Values[j], out.Status[j], out.EventTime[j], want.Value, want.Status, want.EventTime)
 				}
