@@ -249,3 +249,6 @@ func divide(words []uint64, e int, n uint64) float64 {
 	}
 	return roundWords(words, e-128, rest != 0)
 }
+
+// leadingZeros counts the zero bits above the number; words has none above.
+func leadingZeros(words []uint64) int { return bits.LeadingZeros64(words[len(words)-1]) }

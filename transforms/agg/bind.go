@@ -52,8 +52,11 @@ func Bind(f Func, in, second event.Type, p Params) (Needs, Call, event.Type, err
 		return Needs{}, Call{}, event.Type{}, fmt.Errorf("%s takes one column, not two; make a feature of each", f)
 	}
 	needs, call, t, err := d.bind(&binding{f: f, parts: d.parts, in: in, second: second, p: p})
+	if err != nil {
+		return Needs{}, Call{}, event.Type{}, err
+	}
 	call.Func = f
-	return needs, call, t, err
+	return needs, call, t, nil
 }
 
 func starNames() []string {
@@ -129,6 +132,13 @@ func bindCount(*binding) (Needs, Call, event.Type, error) {
 func bindScalar(b *binding) (Needs, Call, event.Type, error) {
 	f, t, needs := b.f, b.in, Needs{Parts: b.parts}
 	t.Nullable = true
+	if keep, ok := vectorForm(b); ok && f != Last {
+		return bindVector(b, keep)
+	} else if ok {
+		dim, err := b.dim()
+		needs.Keeps.Dim = dim
+		return needs, Call{}, t, err
+	}
 	switch f {
 	case First, Last:
 		return needs, Call{}, t, nil

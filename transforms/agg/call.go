@@ -43,10 +43,17 @@ type Answer struct {
 // Answer answers c over the window at. The value may alias p: it is valid until p changes or is asked
 // again. Asking for what the group does not keep is a mistake of the plan, and panics.
 func (p *Partial) Answer(c *Call, at At) Answer {
+	if c.Func == Ratio {
+		return p.ratio(c, at)
+	}
 	g := p.group(c.Group)
 	d := c.Func.of()
 	structured := c.By != nil || g.keep != nil && slices.Contains(d.keeps, g.keeps)
-	if d.name == "" || c.By != nil != g.by || !structured && (d.parts&^g.parts != 0 || len(d.keeps) > 0 && d.parts == 0) {
+	parts := d.parts
+	if c.Func == Rate && g.class != classRows {
+		parts = PartSum
+	}
+	if d.name == "" || c.By != nil != g.by || !structured && (parts&^g.parts != 0 || len(d.keeps) > 0 && parts == 0) {
 		panic(fmt.Sprintf("agg: group %d does not keep what %s needs", c.Group, c.Func))
 	}
 	a := Answer{Newest: g.newest}

@@ -94,10 +94,10 @@ func (p *Partial) appendGroup(dst []byte, g *group, newest event.Time) []byte {
 		dst = append(dst, g.flags)
 	}
 	if g.parts&PartSum != 0 {
-		dst = p.appendNumber(dst, &g.sum, g.class == classDouble)
+		dst = g.sum.append(dst, g.class == classDouble, &p.words)
 	}
 	if g.parts&PartSquares != 0 {
-		dst = p.appendNumber(dst, &g.squares, g.class == classDouble)
+		dst = g.squares.append(dst, g.class == classDouble, &p.words)
 	}
 	if g.parts&PartMin != 0 {
 		dst = g.appendExtreme(dst, g.low, true)
@@ -113,10 +113,10 @@ func (p *Partial) appendGroup(dst []byte, g *group, newest event.Time) []byte {
 		dst = g.appendEdge(dst, &g.ends.last)
 	}
 	if g.parts&PartCubes != 0 {
-		dst = p.appendNumber(dst, &g.extra.cubes, g.class == classDouble)
+		dst = g.extra.cubes.append(dst, g.class == classDouble, &p.words)
 	}
 	if g.parts&PartFourths != 0 {
-		dst = p.appendNumber(dst, &g.extra.fourths, g.class == classDouble)
+		dst = g.extra.fourths.append(dst, g.class == classDouble, &p.words)
 	}
 	if g.parts&PartOldest != 0 {
 		dst = binary.AppendUvarint(dst, uint64(g.newest)-uint64(g.extra.oldest))
@@ -128,9 +128,10 @@ func (p *Partial) appendGroup(dst []byte, g *group, newest event.Time) []byte {
 	return dst
 }
 
-func (p *Partial) appendNumber(dst []byte, a *accumulator, floating bool) []byte {
-	words, e, negative := a.magnitude(p.words)
-	p.words = words
+// append appends a number, with an exponent if it is floating; scratch is memory to work in.
+func (a *accumulator) append(dst []byte, floating bool, scratch *[]uint64) []byte {
+	words, e, negative := a.magnitude(*scratch)
+	*scratch = words
 	if len(words) == 0 {
 		return append(dst, 0)
 	}
@@ -219,16 +220,21 @@ func (p *Partial) mergeEncoded(b []byte) error {
 			return fmt.Errorf("decode group %d: %w", i, errCorrupt)
 		}
 	}
-	if d.bad || len(d.b) != 0 {
-		return errCorrupt
-	}
-	return nil
+	return d.end()
 }
 
 // decoder reads from the head of b; after bad bytes it answers zeros.
 type decoder struct {
 	b   []byte
 	bad bool
+}
+
+// end tells whether all was read, and meant something.
+func (d *decoder) end() error {
+	if d.bad || len(d.b) != 0 {
+		return errCorrupt
+	}
+	return nil
 }
 
 func (d *decoder) fail() {

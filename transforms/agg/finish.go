@@ -30,18 +30,34 @@ func (p *Partial) scalar(c *Call, g *group, at At) (v event.Value, overflow bool
 		v = p.finishVariance(g, 1, c.Func == Stddev)
 	case VariancePop, StddevPop:
 		v = p.finishVariance(g, 0, c.Func == StddevPop)
+	case Skew, SkewPop:
+		v = g.finishSkew(c.Func == Skew)
+	case Kurtosis, KurtosisPop:
+		v = g.finishKurtosis(c.Func == Kurtosis)
+	case BoolAnd:
+		v = g.extreme(g.low, true)
+	case BoolOr:
+		v = g.extreme(g.high, false)
+	case Rate:
+		v = p.finishRate(c, g, at)
+	case TimeSinceLast:
+		v = g.finishSince(at)
+	case TimeBetween:
+		v = g.finishBetween()
 	}
 	return v, overflow
 }
 
+func (g *group) notFinite() (f float64, ok bool) { return notFinite(g.flags) }
+
 // notFinite is the sum of what is not a number; ok is false if all are.
-func (g *group) notFinite() (f float64, ok bool) {
-	switch {
-	case g.flags == 0:
+func notFinite(flags byte) (f float64, ok bool) {
+	switch flags {
+	case 0:
 		return 0, false
-	case g.flags == hasPosInf:
+	case hasPosInf:
 		return math.Inf(1), true
-	case g.flags == hasNegInf:
+	case hasNegInf:
 		return math.Inf(-1), true
 	}
 	return math.NaN(), true

@@ -31,17 +31,34 @@ type binding struct {
 
 // functions describes every Func that works, at its number.
 var functions = [...]function{
-	Count:       {name: "count", least: 1, most: 1, star: true, zero: true, bind: bindCount},
-	Sum:         {name: "sum", least: 1, most: 1, parts: PartSum, bind: bindScalar},
-	Avg:         {name: "avg", least: 1, most: 1, parts: PartSum, bind: bindScalar},
-	Min:         {name: "min", least: 1, most: 1, parts: PartMin, bind: bindScalar},
-	Max:         {name: "max", least: 1, most: 1, parts: PartMax, bind: bindScalar},
-	First:       {name: "first", least: 1, most: 1, parts: PartFirst, bind: bindScalar},
-	Last:        {name: "last", least: 1, most: 1, parts: PartLast, bind: bindScalar},
-	Variance:    {name: "variance", least: 1, most: 1, parts: PartSum | PartSquares, bind: bindScalar},
-	Stddev:      {name: "stddev", least: 1, most: 1, parts: PartSum | PartSquares, bind: bindScalar},
-	VariancePop: {name: "variance_pop", least: 1, most: 1, parts: PartSum | PartSquares, bind: bindScalar},
-	StddevPop:   {name: "stddev_pop", least: 1, most: 1, parts: PartSum | PartSquares, bind: bindScalar},
+	Count:         {name: "count", least: 1, most: 1, star: true, zero: true, bind: bindCount},
+	Sum:           {name: "sum", least: 1, most: 1, parts: PartSum, params: []string{"dim"}, keeps: []Kept{KeepVectorSum}, bind: bindScalar},
+	Avg:           {name: "avg", least: 1, most: 1, parts: PartSum, params: []string{"dim"}, keeps: []Kept{KeepVectorSum}, bind: bindScalar},
+	Min:           {name: "min", least: 1, most: 1, parts: PartMin, params: []string{"dim"}, keeps: []Kept{KeepVectorMin}, bind: bindScalar},
+	Max:           {name: "max", least: 1, most: 1, parts: PartMax, params: []string{"dim"}, keeps: []Kept{KeepVectorMax}, bind: bindScalar},
+	First:         {name: "first", least: 1, most: 1, parts: PartFirst, bind: bindScalar},
+	Last:          {name: "last", least: 1, most: 1, parts: PartLast, params: []string{"dim"}, bind: bindScalar},
+	Variance:      {name: "variance", least: 1, most: 1, parts: PartSum | PartSquares, bind: bindScalar},
+	Stddev:        {name: "stddev", least: 1, most: 1, parts: PartSum | PartSquares, bind: bindScalar},
+	VariancePop:   {name: "variance_pop", least: 1, most: 1, parts: PartSum | PartSquares, bind: bindScalar},
+	StddevPop:     {name: "stddev_pop", least: 1, most: 1, parts: PartSum | PartSquares, bind: bindScalar},
+	Skew:          {name: "skew", least: 1, most: 1, parts: PartSum | PartSquares | PartCubes, bind: bindScalar},
+	SkewPop:       {name: "skew_pop", least: 1, most: 1, parts: PartSum | PartSquares | PartCubes, bind: bindScalar},
+	Kurtosis:      {name: "kurtosis", least: 1, most: 1, parts: partsOfNumbers, bind: bindScalar},
+	KurtosisPop:   {name: "kurtosis_pop", least: 1, most: 1, parts: partsOfNumbers, bind: bindScalar},
+	Ratio:         {name: "ratio", bind: bindRatio},
+	Rate:          {name: "rate", params: []string{"per"}, least: 1, most: 1, star: true, bind: bindRate},
+	TimeSinceLast: {name: "time_since_last", least: 1, most: 1, star: true, bind: bindTimes},
+	TimeBetween:   {name: "time_between", least: 1, most: 1, star: true, parts: PartOldest, bind: bindTimes},
+	DecayedSum:    {name: "decayed_sum", params: []string{"half_life"}, least: 1, most: 1, keeps: []Kept{KeepDecay}, bind: bindDecay},
+	DecayedCount:  {name: "decayed_count", params: []string{"half_life"}, least: 1, most: 1, star: true, keeps: []Kept{KeepDecay}, bind: bindDecay},
+	DecayedMean:   {name: "decayed_mean", params: []string{"half_life", "dim"}, least: 1, most: 1, keeps: []Kept{KeepDecay, KeepVectorDecay}, bind: bindDecay},
+	BoolAnd:       {name: "bool_and", least: 1, most: 1, parts: PartMin, bind: bindBool},
+	BoolOr:        {name: "bool_or", least: 1, most: 1, parts: PartMax, bind: bindBool},
+	Slope:         {name: "slope", params: []string{"per"}, least: 1, most: 1, keeps: []Kept{KeepTrend}, bind: bindSlope},
+	Covariance:    {name: "covariance", least: 2, most: 2, keeps: []Kept{KeepCross}, bind: bindPair},
+	CovariancePop: {name: "covariance_pop", least: 2, most: 2, keeps: []Kept{KeepCross}, bind: bindPair},
+	Correlation:   {name: "correlation", least: 2, most: 2, keeps: []Kept{KeepCross}, bind: bindPair},
 
 	FirstK:         {name: "first_k", params: []string{"k", "distinct"}, least: 1, most: 1, keeps: []Kept{KeepFirst}, bind: bindRanked},
 	LastK:          {name: "last_k", params: []string{"k", "distinct"}, least: 1, most: 1, keeps: []Kept{KeepLast}, bind: bindRanked},
@@ -65,10 +82,8 @@ var functions = [...]function{
 
 func (f Func) known() bool { return int(f) < len(functions) && functions[f].name != "" }
 
-// written tells whether users can write f: what needs a structure is not known to the pipeline's grammar yet.
-func (f Func) written() bool {
-	return f.known() && (len(functions[f].keeps) == 0 || functions[f].parts != 0)
-}
+// written tells whether users can write f: what came later is not known to the pipeline's grammar yet.
+func (f Func) written() bool { return f.known() && f <= StddevPop }
 
 // of is f's description; the zero one if f is not known.
 func (f Func) of() *function {
@@ -133,8 +148,11 @@ func (f Func) Parts() Parts { return f.of().parts }
 // Deprecated: Bind knows them all.
 func (f Func) Result(in event.Type) (event.Type, error) {
 	needs, _, t, err := Bind(f, in, event.Type{}, Params{})
-	if err == nil && needs.Keeps != (Structure{}) {
-		return event.Type{}, fmt.Errorf("%s needs a structure; use Bind", f)
+	switch {
+	case err != nil:
+		return event.Type{}, err
+	case f == Rate || needs.Keeps != (Structure{}):
+		return event.Type{}, fmt.Errorf("%s takes parameters; use Bind", f)
 	}
-	return t, err
+	return t, nil
 }

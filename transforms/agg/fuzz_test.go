@@ -4,46 +4,45 @@ import (
 	"bytes"
 	"encoding/binary"
 	"math"
+	"math/big"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/penstock-ml/penstock/event"
 )
 
-// fuzzLayout has every class of group.
-func fuzzLayout() *Layout {
-	l := &Layout{}
+// fuzzLayout has every class of group and every structure.
+func fuzzLayout() *lawPlan {
+	plan := &lawPlan{l: &Layout{}}
 	for i, t := range inputTypes {
-		parts := PartFirst | PartLast
-		if t.Ordered() {
-			parts |= PartMin | PartMax
-		}
-		if t.Numeric() {
-			parts |= PartSum | PartSquares
-		}
-		l.Groups = append(l.Groups, Group{Input: i, Type: t, Filter: i%3 - 1, Parts: parts})
-	}
-	l.Groups = append(l.Groups, Group{Input: -1, Filter: -1})
-	return l
-}
-
-// finishAll asks for all that the layout can answer.
-func finishAll(l *Layout, p *Partial) {
-	for i, g := range l.Groups {
-		for f := Count; f <= StddevPop; f++ {
-			if f.Parts()&^g.Parts == 0 {
-				v, _, _ := p.Finish(i, f)
-				_ = v.String()
+		for _, c := range lawFuncs {
+			plan.bind(c.f, c.p, Group{Input: i, Type: t, Filter: i%3 - 1})
+			if t.Numeric() {
+				second := slices.IndexFunc(inputTypes, func(u event.Type) bool { return u == secondOf(t) })
+				plan.bind(c.f, c.p, Group{Input: i, Type: t, Second: second + 1, SecondType: inputTypes[second], Filter: -1})
 			}
 		}
+	}
+	for _, c := range lawFuncs {
+		plan.bind(c.f, c.p, Group{Input: -1, Filter: -1})
+	}
+	return plan
+}
+
+// answerAll asks for all that the layout can answer.
+func (l *lawPlan) answerAll(p *Partial) {
+	for i := range l.calls {
+		a := p.Answer(&l.calls[i].Call, At{AsOf: 1000, Start: -1000, End: 1000})
+		_ = a.Value.String()
 	}
 }
 
 // FuzzMergeEncoded: no bytes make a partial panic or leave anything behind a reset, and what was
 // accepted is encoded to bytes that mean the same.
 func FuzzMergeEncoded(f *testing.F) {
-	l := fuzzLayout()
-	p := NewPartial(l, nil)
+	plan := fuzzLayout()
+	p := NewPartial(plan.l, nil)
 	f.Add(p.Append(nil))
 	for i := range 20 {
 		row := event.Row{Time: event.Time(i), Pass: uint64(i), Pos: event.Position{Offset: int64(i)}, Order: event.LongOf(int64(i % 3))}
@@ -60,18 +59,19 @@ func FuzzMergeEncoded(f *testing.F) {
 		p.Add(&row)
 		f.Add(p.Append(nil))
 	}
-	f.Fuzz(func(t *testing.T, b []byte) { tryBytes(t, l, b) })
+	f.Fuzz(func(t *testing.T, b []byte) { tryBytes(t, plan, b) })
 }
 
 // tryBytes merges foreign bytes, and tells whether they were accepted.
-func tryBytes(t *testing.T, l *Layout, b []byte) bool {
+func tryBytes(t *testing.T, plan *lawPlan, b []byte) bool {
 	t.Helper()
+	l := plan.l
 	p, some := NewPartial(l, nil), NewPartial(l, []int{1, 3})
 	empty := p.Append(nil)
 	err := p.MergeEncoded(b)
 	errSome := some.MergeEncoded(b)
 	if err == nil {
-		finishAll(l, p)
+		plan.answerAll(p)
 		enc := p.Append(nil)
 		q := NewPartial(l, nil)
 		if err := q.MergeEncoded(enc); err != nil {
@@ -93,11 +93,11 @@ func tryBytes(t *testing.T, l *Layout, b []byte) bool {
 
 // Bytes damaged in a few places are refused or mean something, and nothing panics.
 func TestDamagedBytes(t *testing.T) {
-	l := fuzzLayout()
+	plan := fuzzLayout()
 	r := rand.New(rand.NewPCG(8, 9))
 	accepted, refused := 0, 0
 	for range 100 {
-		p := NewPartial(l, nil)
+		p := NewPartial(plan.l, nil)
 		for i := range r.IntN(4) {
 			row := event.Row{Time: event.Time(r.Int64N(1000)), Pass: r.Uint64(), Pos: event.Position{Offset: int64(i)}, Order: event.LongOf(r.Int64N(3))}
 			for _, in := range inputTypes {
@@ -111,7 +111,7 @@ func TestDamagedBytes(t *testing.T) {
 			for range 1 + r.IntN(2) {
 				b[r.IntN(len(b))] = byte(r.Uint32() >> r.IntN(32))
 			}
-			if tryBytes(t, l, b[:len(b)-r.IntN(2)*r.IntN(2)*r.IntN(len(b))]) {
+			if tryBytes(t, plan, b[:len(b)-r.IntN(2)*r.IntN(2)*r.IntN(len(b))]) {
 				accepted++
 			} else {
 				refused++
@@ -133,19 +133,24 @@ func FuzzDoubles(f *testing.F) {
 		}
 		f.Add(b, len(s)/2)
 	}
-	l := &Layout{Groups: []Group{{Type: double, Filter: -1, Parts: PartSum | PartSquares | PartMin | PartMax | PartFirst | PartLast}}}
+	l, calls := lawLayout(double)
 	f.Fuzz(func(t *testing.T, b []byte, cut int) {
 		var rows []event.Row
 		for ; len(b) >= 8 && len(rows) < 64; b = b[8:] {
 			v := event.Value{Kind: event.Double, Num: binary.LittleEndian.Uint64(b)}
-			rows = append(rows, event.Row{Time: event.Time(b[0]), Pos: event.Position{Offset: int64(len(rows))}, Values: []event.Value{v}})
+			second := event.DecimalOf(big.NewInt(int64(int8(b[1]))), secondOf(double).Scale)
+			rows = append(rows, event.Row{
+				Time: event.Time(int8(b[0])) << (b[2] % 48), Pos: event.Position{Offset: int64(len(rows))}, Pass: uint64(b[3]),
+				Values: []event.Value{v, second},
+			})
 		}
 		cut = min(max(cut, 0), len(rows))
 		p := merged(t, l, true, partialOf(l, rows[cut:]), partialOf(l, rows[:cut]))
 		if enc := partialOf(l, rows).Append(nil); !bytes.Equal(enc, p.Append(nil)) {
 			t.Fatalf("split at %d: %x, want %x", cut, p.Append(nil), enc)
 		}
-		checkAnswers(t, l, rows, p)
+		c := lawCase{l, calls, rows}
+		c.check(t, p)
 	})
 }
 
@@ -155,17 +160,24 @@ func FuzzDecimals(f *testing.F) {
 	f.Add([]byte("\xff\xff\xff\xff\x00\x00\x00\x00\x00\x00\x00\x00\x80"), uint8(12))
 	f.Fuzz(func(t *testing.T, b []byte, width uint8) {
 		in := event.Type{Kind: event.Decimal, Scale: int32(width % 40)}
-		l := &Layout{Groups: []Group{{Type: in, Filter: -1, Parts: PartSum | PartSquares | PartMin | PartMax | PartFirst | PartLast}}}
+		l, calls := lawLayout(in)
 		var rows []event.Row
 		for w := int(width%70) + 1; len(b) > 0 && len(rows) < 40; b = b[min(w, len(b)):] {
 			v := event.Value{Kind: event.Decimal, Num: uint64(in.Scale), Str: string(b[:min(w, len(b))])}
-			rows = append(rows, event.Row{Time: event.Time(b[0]), Pos: event.Position{Offset: int64(len(rows))}, Values: []event.Value{v}})
+			second := event.LongOf(int64(int8(b[0])))
+			if secondOf(in).Kind == event.Decimal {
+				second = event.DecimalOf(big.NewInt(second.Long()), secondOf(in).Scale)
+			}
+			rows = append(rows, event.Row{
+				Time: event.Time(b[0]), Pos: event.Position{Offset: int64(len(rows))}, Pass: uint64(b[0]), Values: []event.Value{v, second},
+			})
 		}
 		cut := len(rows) / 2
 		p := merged(t, l, true, partialOf(l, rows[cut:]), partialOf(l, rows[:cut]))
 		if enc := partialOf(l, rows).Append(nil); !bytes.Equal(enc, p.Append(nil)) {
 			t.Fatalf("split: %x, want %x", p.Append(nil), enc)
 		}
-		checkAnswers(t, l, rows, p)
+		c := lawCase{l, calls, rows}
+		c.check(t, p)
 	})
 }

@@ -68,6 +68,20 @@ func newKeeper(g *Group) keeper {
 	switch g.Keeps.Kind {
 	case 0:
 		return nil
+	case KeepCross:
+		return newCross(g)
+	case KeepTrend:
+		return newTrend(g)
+	case KeepDecay:
+		return newDecay(g.Keeps.HalfLife, g.Type)
+	case KeepVectorSum:
+		return newVectorSum(g)
+	case KeepVectorMin:
+		return newVectorExtreme(g, false)
+	case KeepVectorMax:
+		return newVectorExtreme(g, true)
+	case KeepVectorDecay:
+		return newVectorDecay(g)
 	case KeepFirst, KeepLast:
 		return newRanked(g)
 	case KeepTop, KeepBottom:

@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/big"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"testing"
 
@@ -108,15 +109,29 @@ func drawDecimal(r *rand.Rand, scale int32, pattern string) event.Value {
 	return v
 }
 
+// secondOf is the type of the second column beside one of type t: numbers meet numbers of every type.
+func secondOf(t event.Type) event.Type {
+	switch {
+	case t.Kind == event.Long:
+		return inputTypes[2] // double
+	case t.Kind == event.Double && t.Nullable:
+		return inputTypes[9] // decimal
+	case t.Kind == event.Decimal && t.Scale == 2:
+		return inputTypes[10]
+	}
+	return inputTypes[1]
+}
+
 // drawRows makes n rows with ties of time, some with an order column.
 func drawRows(r *rand.Rand, n int, t event.Type, pattern string) []event.Row {
 	ordered := r.IntN(2) == 0
+	span := []int64{20, 20_000, 50_000_000_000, 1 << 62}[max(r.IntN(7)-3, 0)]
 	rows := make([]event.Row, n)
 	for i := range rows {
 		rows[i] = event.Row{
-			Time: event.Time(r.Int64N(20) - 10), Arrival: event.Time(i),
+			Time: event.Time(r.Int64N(span) - span/2), Arrival: event.Time(i),
 			Pos:  event.Position{Source: uint16(r.IntN(2)), Partition: int32(r.IntN(3)), Offset: int64(i), Index: int32(r.IntN(2))},
-			Pass: r.Uint64N(4), Values: []event.Value{draw(r, t, pattern)},
+			Pass: r.Uint64N(4), Values: []event.Value{draw(r, t, pattern), draw(r, secondOf(t), pattern)},
 		}
 		if ordered && r.IntN(4) > 0 {
 			rows[i].Order = event.LongOf(r.Int64N(3))
@@ -125,20 +140,80 @@ func drawRows(r *rand.Rand, n int, t event.Type, pattern string) []event.Row {
 	return rows
 }
 
-// lawLayout has a group of every row, one of every row that passes filter 1, and one of all rows
-// behind a filter.
-func lawLayout(t event.Type) *Layout {
-	all := Parts(0)
-	for f := Count; f <= StddevPop; f++ {
-		if _, err := f.Result(t); err == nil {
-			all |= f.Parts()
-		}
+// lawFuncs are the functions whose answers naive knows, with parameters.
+var lawFuncs = []struct {
+	f Func
+	p Params
+}{
+	{Count, Params{}},
+	{Sum, Params{}}, {Avg, Params{}}, {Min, Params{}}, {Max, Params{}}, {First, Params{}}, {Last, Params{}},
+	{Variance, Params{}}, {Stddev, Params{}}, {VariancePop, Params{}}, {StddevPop, Params{}},
+	{Skew, Params{}}, {SkewPop, Params{}}, {Kurtosis, Params{}}, {KurtosisPop, Params{}},
+	{Covariance, Params{}}, {CovariancePop, Params{}}, {Correlation, Params{}},
+	{Slope, Params{}}, {Slope, Params{Per: event.Day}},
+	{Rate, Params{}}, {Rate, Params{Per: 7}},
+	{TimeSinceLast, Params{}}, {TimeBetween, Params{}},
+	{BoolAnd, Params{}}, {BoolOr, Params{}},
+	{DecayedSum, Params{HalfLife: 3}}, {DecayedCount, Params{HalfLife: 3}}, {DecayedMean, Params{HalfLife: 3}},
+	{DecayedSum, Params{HalfLife: 7001}}, {DecayedMean, Params{HalfLife: event.Hour}},
+}
+
+// lawCall is a function over a group of a layout.
+type lawCall struct {
+	Call
+	group Group
+}
+
+// lawPlan is a layout in the making, as a pipeline makes it: functions share groups.
+type lawPlan struct {
+	l     *Layout
+	calls []lawCall
+}
+
+// bind adds a function over a group if it works on the group's types.
+func (l *lawPlan) bind(f Func, p Params, g Group) {
+	needs, call, _, err := Bind(f, g.Type, g.SecondType, p)
+	if err != nil {
+		return
 	}
-	return &Layout{Groups: []Group{
-		{Input: 0, Type: t, Filter: -1, Parts: all},
-		{Input: 0, Type: t, Filter: 1, Parts: all},
-		{Input: -1, Filter: 0},
-	}}
+	g.Keeps = needs.Keeps
+	call.Group = slices.IndexFunc(l.l.Groups, func(h Group) bool {
+		h.Parts = 0
+		return reflect.DeepEqual(g, h)
+	})
+	if call.Group < 0 {
+		call.Group = len(l.l.Groups)
+		l.l.Groups = append(l.l.Groups, g)
+	}
+	l.l.Groups[call.Group].Parts |= needs.Parts
+	l.calls = append(l.calls, lawCall{call, g})
+}
+
+// lawLayout has what every function needs that works on type t: of all rows and of those that pass filter 1;
+// and every row that passes filter 0.
+func lawLayout(t event.Type) (*Layout, []lawCall) {
+	plan := lawPlan{l: &Layout{}}
+	for _, c := range lawFuncs {
+		for filter := -1; filter < 2; filter += 2 {
+			plan.bind(c.f, c.p, Group{Input: 0, Type: t, Filter: filter})
+			if t.Numeric() {
+				plan.bind(c.f, c.p, Group{Input: 0, Type: t, Second: 2, SecondType: secondOf(t), Filter: filter})
+			}
+		}
+		plan.bind(c.f, c.p, Group{Input: -1, Filter: 0})
+	}
+	return plan.l, plan.calls
+}
+
+// lawWindow is a window that the rows lie in.
+func lawWindow(rows []event.Row) At {
+	at := At{AsOf: 12, Start: -20, End: 11}
+	for _, r := range rows {
+		at.Start = min(at.Start, r.Time)
+		at.End = max(at.End, r.Time+1)
+		at.AsOf = max(at.AsOf, r.Time+4)
+	}
+	return at
 }
 
 func partialOf(l *Layout, rows []event.Row) *Partial {
@@ -165,15 +240,24 @@ func merged(t *testing.T, l *Layout, encoded bool, parts ...*Partial) *Partial {
 	return p
 }
 
+// lawCase is a set of rows, and what may be asked of it.
+type lawCase struct {
+	l     *Layout
+	calls []lawCall
+	rows  []event.Row
+}
+
 // eachCase runs f for random sets of rows of every type and pattern.
-func eachCase(t *testing.T, f func(t *testing.T, r *rand.Rand, l *Layout, rows []event.Row)) {
+func eachCase(t *testing.T, f func(t *testing.T, r *rand.Rand, c lawCase)) {
 	for i, in := range inputTypes {
 		for j, pattern := range patterns {
 			t.Run(fmt.Sprintf("%s/%s", in, pattern), func(t *testing.T) {
 				for _, n := range []int{0, 1, 2, 3, 5, 24} {
 					for trial := range uint64(2) {
 						r := rand.New(rand.NewPCG(uint64(i*100+j), uint64(n)*100+trial))
-						f(t, r, lawLayout(in), drawRows(r, n, in, pattern))
+						c := lawCase{rows: drawRows(r, n, in, pattern)}
+						c.l, c.calls = lawLayout(in)
+						f(t, r, c)
 					}
 				}
 			})
@@ -183,35 +267,33 @@ func eachCase(t *testing.T, f func(t *testing.T, r *rand.Rand, l *Layout, rows [
 
 // Every answer equals the one computed from the definition over big.Rat.
 func TestAnswers(t *testing.T) {
-	eachCase(t, func(t *testing.T, _ *rand.Rand, l *Layout, rows []event.Row) {
-		checkAnswers(t, l, rows, partialOf(l, rows))
-	})
+	eachCase(t, func(t *testing.T, _ *rand.Rand, c lawCase) { c.check(t, partialOf(c.l, c.rows)) })
 }
 
-func checkAnswers(t *testing.T, l *Layout, rows []event.Row, p *Partial) {
+// check compares all answers of p, or of those groups of it that are listed, with the definition.
+func (c *lawCase) check(t *testing.T, p *Partial, groups ...int) {
 	t.Helper()
-	for i, g := range l.Groups {
-		want := naiveRows(rows, g)
-		if got := p.Count(i); got != int64(len(want)) {
-			t.Fatalf("group %d counts %d rows, want %d", i, got, len(want))
+	at := lawWindow(c.rows)
+	for i := range c.calls {
+		call := &c.calls[i]
+		if len(groups) > 0 && !slices.Contains(groups, call.Group) {
+			continue
 		}
-		for f := Count; f <= StddevPop; f++ {
-			if f.Parts()&^g.Parts != 0 {
-				continue
-			}
-			v, newest, over := p.Finish(i, f)
-			wv, wt, wo := naive(want, g, f)
-			if v != wv || newest != wt || over != wo {
-				t.Fatalf("group %d of %s: %s is %#v at %d overflow %v, want %#v at %d overflow %v",
-					i, g.Type, f, v, newest, over, wv, wt, wo)
-			}
+		rows := naiveRows(c.rows, call.group)
+		if got := p.Count(call.Group); got != int64(len(rows)) {
+			t.Fatalf("group %d counts %d rows, want %d", call.Group, got, len(rows))
+		}
+		got, want := p.Answer(&call.Call, at), naive(rows, call.group, &call.Call, at)
+		if got != want {
+			t.Fatalf("%s of %+v over %d rows is %v, want %v", call.Func, call.group, len(rows), got, want)
 		}
 	}
 }
 
 // Identity, associativity, commutativity, and every split and order gives one encoding.
 func TestLaws(t *testing.T) {
-	eachCase(t, func(t *testing.T, r *rand.Rand, l *Layout, rows []event.Row) {
+	eachCase(t, func(t *testing.T, r *rand.Rand, kase lawCase) {
+		l, rows := kase.l, kase.rows
 		whole := partialOf(l, rows).Append(nil)
 		same := func(law string, p *Partial) {
 			t.Helper()
@@ -247,33 +329,24 @@ func TestLaws(t *testing.T) {
 			p.Add(&rows[k])
 		}
 		same("after a reset", p)
-		checkAnswers(t, l, rows, merged(t, l, true, b, c, a))
+		kase.check(t, merged(t, l, true, b, c, a))
 	})
 }
 
 // A partial of some groups answers for them as one of all groups does.
 func TestSomeGroups(t *testing.T) {
-	eachCase(t, func(t *testing.T, _ *rand.Rand, l *Layout, rows []event.Row) {
-		enc := partialOf(l, rows).Append(nil)
-		for i := range l.Groups {
-			added, decoded := NewPartial(l, []int{i}), NewPartial(l, []int{i})
-			for k := range rows {
-				added.Add(&rows[k])
+	eachCase(t, func(t *testing.T, _ *rand.Rand, c lawCase) {
+		enc := partialOf(c.l, c.rows).Append(nil)
+		for i := range c.l.Groups {
+			added, decoded := NewPartial(c.l, []int{i}), NewPartial(c.l, []int{i})
+			for k := range c.rows {
+				added.Add(&c.rows[k])
 			}
 			if err := decoded.MergeEncoded(enc); err != nil {
 				t.Fatal(err)
 			}
-			for f := Count; f <= StddevPop; f++ {
-				if f.Parts()&^l.Groups[i].Parts != 0 {
-					continue
-				}
-				v, at, over := added.Finish(i, f)
-				w, wat, wover := decoded.Finish(i, f)
-				wantV, wantT, wantO := naive(naiveRows(rows, l.Groups[i]), l.Groups[i], f)
-				if v != wantV || w != wantV || at != wantT || wat != wantT || over != wantO || wover != wantO {
-					t.Fatalf("%s of group %d alone: %v and %v, want %v", f, i, v, w, wantV)
-				}
-			}
+			c.check(t, added, i)
+			c.check(t, decoded, i)
 		}
 	})
 }

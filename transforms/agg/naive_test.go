@@ -16,28 +16,36 @@ func naiveRows(rows []event.Row, g Group) []event.Row {
 		if g.Filter >= 0 && r.Pass&(1<<g.Filter) == 0 {
 			continue
 		}
-		if g.Input < 0 || !r.Values[g.Input].IsNull() {
-			out = append(out, r)
+		if g.Input >= 0 && r.Values[g.Input].IsNull() || g.Second > 0 && r.Values[g.Second-1].IsNull() {
+			continue
 		}
+		if v := g.Keeps.Dim; v > 0 && naiveLength(r.Values[g.Input]) != v {
+			continue
+		}
+		out = append(out, r)
 	}
 	return out
 }
 
-// naive answers f over the counted rows.
-func naive(rows []event.Row, g Group, f Func) (v event.Value, newest event.Time, overflow bool) {
-	newest = event.MinTime
+// naive answers c over the counted rows.
+func naive(rows []event.Row, g Group, c *Call, at At) Answer {
+	a := Answer{Newest: event.MinTime}
 	for _, r := range rows {
-		newest = max(newest, r.Time)
+		a.Newest = max(a.Newest, r.Time)
 	}
+	f := c.Func
 	if f == Count {
-		return event.LongOf(int64(len(rows))), newest, false
+		a.Value = event.LongOf(int64(len(rows)))
+		return a
 	}
 	if len(rows) == 0 {
-		return event.Value{}, newest, false
+		return a
 	}
 	switch f {
-	case Min, Max:
-		return naiveExtreme(rows, g, f), newest, false
+	case Min, BoolAnd:
+		a.Value = naiveExtreme(rows, g, Min)
+	case Max, BoolOr:
+		a.Value = naiveExtreme(rows, g, Max)
 	case First, Last:
 		best := rows[0]
 		for _, r := range rows[1:] {
@@ -45,10 +53,19 @@ func naive(rows []event.Row, g Group, f Func) (v event.Value, newest event.Time,
 				best = r
 			}
 		}
-		return tidy(best.Values[g.Input]), newest, false
+		a.Value = tidy(best.Values[g.Input])
+	case Rate, TimeSinceLast, TimeBetween:
+		a.Value = naiveTimes(rows, g, c, at)
+	case Slope, Covariance, CovariancePop, Correlation:
+		a.Value = naivePair(rows, g, c)
+	case Skew, SkewPop, Kurtosis, KurtosisPop:
+		a.Value = naiveMoment(rows, g, f)
+	case DecayedSum, DecayedCount, DecayedMean:
+		a.Value = naiveDecay(rows, g, c, at)
+	default:
+		a.Value, a.Overflow = naiveNumber(rows, g, f)
 	}
-	v, overflow = naiveNumber(rows, g, f)
-	return v, newest, overflow
+	return a
 }
 
 // tidy is the value as it is answered: no -0, no padding.

@@ -88,12 +88,10 @@ type ends struct {
 
 // extra holds what few groups ask of a row, and what few keep of it.
 type extra struct {
-	of      *Group
-	second  event.Value // of the row at hand; null if there is none
-	oldest  event.Time
-	cubes   accumulator
-	fourths accumulator
-	powers  [3][]uint64 // scratch
+	of     *Group
+	second event.Value // of the row at hand; null if there is none
+	oldest event.Time
+	moments
 }
 
 // edge is a row's place in tie order and its value there.
@@ -302,6 +300,9 @@ func (p *Partial) addMore(g *group, v *event.Value, r *event.Row) {
 	if x := g.extra; x != nil {
 		second = x.second
 		x.oldest = min(x.oldest, r.Time)
+		if g.parts&(PartCubes|PartFourths) != 0 {
+			x.moments.add(v, g.parts)
+		}
 	}
 	if g.keep != nil {
 		g.keep.add(*v, second, r)

@@ -73,7 +73,7 @@ func drawKeyed(r *rand.Rand, n int, t, key event.Type, pattern string) []event.R
 		if v.Kind == event.Long {
 			v.Num %= 7
 		}
-		rows[i].Values = append(rows[i].Values, v)
+		rows[i].Values = append(rows[i].Values[:1], v)
 	}
 	return rows
 }

@@ -87,14 +87,6 @@ func (k *values) mergeEncoded(b []byte) error {
 	return d.end()
 }
 
-// end is an error unless all was read and was right.
-func (d *decoder) end() error {
-	if d.bad || len(d.b) != 0 {
-		return errCorrupt
-	}
-	return nil
-}
-
 func (k *values) answer(c *Call, _ *group, _ At) event.Value {
 	switch c.Func {
 	case CountDistinct:
