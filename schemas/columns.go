@@ -108,6 +108,10 @@ func (s *Schema) flatten(rec *node, prefix string, nullable bool, above []*node)
 			return
 		}
 		r := f.node.record()
+		if elem := f.node.elements(); r == nil && elem != nil && elem.record() != nil {
+			s.flattenItems(f.node, path, nullable || f.node.nullable(), above)
+			continue
+		}
 		if r == nil {
 			t, why := columnType(f.node)
 			if why != "" {
@@ -125,6 +129,40 @@ func (s *Schema) flatten(rec *node, prefix string, nullable bool, above []*node)
 		}
 		s.why[path] = "a record; its fields are columns: " + sample(path, r)
 		s.flatten(r, path+".", nullable || f.node.nullable(), append(above, r))
+	}
+}
+
+// flattenItems lists the columns of an array of records: an array for each field of theirs.
+func (s *Schema) flattenItems(n *node, path string, nullable bool, above []*node) {
+	elem := n.elements()
+	r := elem.record()
+	if len(above) >= maxPathFields || contains(above, r) {
+		s.why[path] = "an array of records that hold themselves or are nested too deep"
+		return
+	}
+	inner := &Schema{index: map[string]int{}, why: map[string]string{}}
+	inner.flatten(r, path+".", elem.nullable(), append(above, r))
+	s.why[path] = "an array of records; their fields are columns, an array each: " + sample(path, r)
+	for _, f := range inner.fields {
+		if len(s.fields) >= maxColumns {
+			return
+		}
+		if _, in := inner.items[f.Path]; in {
+			s.why[f.Path] = "a field of an array of records within an array of records"
+			continue
+		}
+		t := f.Type
+		s.index[f.Path] = len(s.fields)
+		s.fields = append(s.fields, Field{Path: f.Path, Type: event.Type{Kind: event.List, Nullable: nullable, Elem: &t}})
+		if s.items == nil {
+			s.items = map[string]string{}
+		}
+		s.items[f.Path] = path
+	}
+	for at, why := range inner.why {
+		if len(s.why) < maxColumns {
+			s.why[at] = why
+		}
 	}
 }
 

@@ -80,6 +80,8 @@ type want struct {
 	typ    event.Type
 	level  int // of lists
 	fields map[int]*want
+	lists  []*want // of an array of records: a list for each field of theirs that is wanted
+	item   *want   // of one of lists: what is wanted of each record
 }
 
 // add notes a column and returns its slot: that of an earlier column of the same path, if there is one.
@@ -105,11 +107,37 @@ func (w *want) add(reader *Schema, path string, slot int32) (int32, error) {
 			w.fields[at] = next
 		}
 		w, n = next, rec.fields[at].node
+		if elem := n.elements(); elem != nil && elem.record() != nil && i+1 < len(names) {
+			return w.addItems(elem.record(), path, names[i+1:], slot, t), nil
+		}
 	}
 	if w.slot < 0 {
 		w.slot, w.typ = slot, t
 	}
 	return w.slot, nil
+}
+
+// addItems notes a column that is a field of the records in w, an array.
+func (w *want) addItems(rec *node, path string, names []string, slot int32, t event.Type) int32 {
+	for _, l := range w.lists {
+		if l.path == path {
+			return l.slot
+		}
+	}
+	list := &want{slot: slot, path: path, typ: t, level: w.level, item: &want{slot: -1, path: w.path + "[]", level: w.level + 1}}
+	w.lists = append(w.lists, list)
+	at := list.item
+	for i, name := range names {
+		f := rec.fieldIndex(name)
+		next := &want{slot: -1, path: path, level: at.level}
+		at.fields = map[int]*want{f: next}
+		at = next
+		if i+1 < len(names) {
+			rec = rec.fields[f].node.record()
+		}
+	}
+	at.slot, at.typ = 0, *t.Elem
+	return slot
 }
 
 // slots lists the slots of w.
@@ -119,6 +147,9 @@ func (w *want) slots(dst []int32) []int32 {
 	}
 	for _, f := range w.fields {
 		dst = f.slots(dst)
+	}
+	for _, l := range w.lists {
+		dst = append(dst, l.slot)
 	}
 	return dst
 }
@@ -168,6 +199,8 @@ func (c *compiler) branch(b *builder, wr, r *node, w *want, only bool) error {
 		return w.errorf("null, but the reader's type is %s", r)
 	case wr.kind == nodeRecord && r.kind == nodeRecord:
 		return c.record(b, wr, r, w)
+	case wr.kind == nodeArray && r.kind == nodeArray && len(w.lists) > 0:
+		return c.lists(b, wr, r, w)
 	}
 	return c.leaf(b, wr, r, w)
 }

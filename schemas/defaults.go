@@ -23,6 +23,12 @@ func fillDefault(b *builder, n *node, v *jsonValue, w *want) error {
 		}
 		return nil
 	}
+	if len(w.lists) > 0 && v.kind == jsonArray && len(v.items) == 0 {
+		for _, l := range w.lists {
+			b.add(op{code: opConst, slot: l.slot, x: &extra{name: l.path, values: []event.Value{{Kind: event.List}}}})
+		}
+		return nil
+	}
 	rec := n.record()
 	if rec == nil || v.kind != jsonObject {
 		return w.errorf("its default %s does not fit its type, %s", clip(string(v.append(nil))), n)

@@ -135,9 +135,27 @@ func decimalOp(o *op, wr, r *node, w *want, n int64) error {
 	return nil
 }
 
+// lists compiles an array of records as a list for each field of theirs that is wanted. Each reads the
+// array anew: a list must lie in one piece.
+func (c *compiler) lists(b *builder, wr, r *node, w *want) error {
+	o := op{code: opEach, x: &extra{name: w.path}}
+	for _, l := range w.lists {
+		one := op{code: opList, slot: l.slot, x: &extra{name: l.path}}
+		if err := c.list(&one, wr, r, l); err != nil {
+			return err
+		}
+		o.x.branches = append(o.x.branches, []op{one})
+	}
+	b.add(o)
+	return nil
+}
+
 // list compiles an array or a map; its items are read into a place of Scratch.
 func (c *compiler) list(o *op, wr, r *node, w *want) error {
-	item := &want{path: w.path + "[]", typ: *w.typ.Elem, level: w.level + 1}
+	item := w.item
+	if item == nil {
+		item = &want{path: w.path + "[]", typ: *w.typ.Elem, level: w.level + 1}
+	}
 	var b builder
 	if err := c.resolve(&b, wr.items, r.items, item); err != nil {
 		return err

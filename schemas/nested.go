@@ -43,6 +43,15 @@ func (o *op) nested(b []byte, p int, row []event.Value, s *Scratch) (int, error)
 			return p, errBranch
 		}
 		return run(o.x.branches[n], b, q, row, s)
+	case opEach:
+		end := p
+		for _, ops := range o.x.branches {
+			var err error
+			if end, err = run(ops, b, p, row, s); err != nil {
+				return p, err
+			}
+		}
+		return end, nil
 	case opCall:
 		return run(o.x.elem.ops, b, p, row, s)
 	case opSkipArray, opSkipMap:

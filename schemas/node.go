@@ -145,6 +145,14 @@ func (n *node) record() *node {
 	return nil
 }
 
+// elements returns the elements' type if n is an array or a nullable one, else nil.
+func (n *node) elements() *node {
+	if p := n.present(); len(p) == 1 && p[0].kind == nodeArray {
+		return p[0].items
+	}
+	return nil
+}
+
 // String is the name that users read.
 func (n *node) String() string {
 	switch n.kind {

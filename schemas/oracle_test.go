@@ -297,9 +297,17 @@ func sameValue(got event.Value, want any) bool {
 	return got.Kind == event.List && want == nil && got.Str == ""
 }
 
-// at follows a dotted path into generic records; null on the way is null.
+// at follows a dotted path into generic records, and into each record of an array; null on the way is null.
 func at(v any, path string) any {
-	for _, name := range strings.Split(path, ".") {
+	names := strings.Split(path, ".")
+	for i, name := range names {
+		if list, ok := v.([]any); ok {
+			out := make([]any, len(list))
+			for j := range list {
+				out[j] = at(list[j], strings.Join(names[i:], "."))
+			}
+			return out
+		}
 		m, ok := v.(map[string]any)
 		if !ok {
 			return nil

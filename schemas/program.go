@@ -40,6 +40,7 @@ const (
 	opSkipArray               // x.elem
 	opSkipMap                 // x.elem
 	opCall                    // x.elem: a record's skip program
+	opEach                    // x.branches, each from the same place; all end where the last one does
 )
 
 // conversion is what an integer on the wire becomes.

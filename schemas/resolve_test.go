@@ -171,12 +171,12 @@ func TestColumns(t *testing.T) {
 	for _, f := range s.Fields() {
 		got = append(got, f.Path+" "+f.Type.String())
 	}
-	want := "a.lat double?|a.lon double?|e string|l array of double?|m map of decimal(scale 2)|n double|odd string|span bytes|wide bytes"
+	want := "a.lat double?|a.lon double?|e string|l array of double?|m map of decimal(scale 2)|n double|ps.lat array of double|ps.lon array of double|odd string|span bytes|wide bytes"
 	if strings.Join(got, "|") != want {
 		t.Errorf("columns\n%s\nwant\n%s", strings.Join(got, "|"), want)
 	}
 	for path, why := range map[string]string{
-		"bad": "no one type", "ps": "of its elements: a record", "self": "holds itself", "nothing": "always null", "a": "a.lat, a.lon",
+		"bad": "no one type", "ps": "an array of records; their fields are columns, an array each: ps.lat, ps.lon", "self": "holds itself", "nothing": "always null", "a": "a.lat, a.lon",
 	} {
 		if got, ok := s.NotColumn(path); !ok || !strings.Contains(got, why) {
 			t.Errorf("%s: %q, want %q", path, got, why)

@@ -18,6 +18,7 @@ type Schema struct {
 	fields []Field
 	index  map[string]int    // of fields, by path
 	why    map[string]string // why other paths are no columns
+	items  map[string]string // of fields of records in an array: the array's path
 }
 
 // Field is one column that a schema offers: a leaf by its dotted path.
@@ -69,6 +70,16 @@ func (s *Schema) Field(path string) (event.Type, bool) {
 		return event.Type{}, false
 	}
 	return s.fields[i].Type, true
+}
+
+// Items tells which array the elements of a column lie in: the column itself, or the array of records that
+// it is a field of. It is false for what is no array.
+func (s *Schema) Items(path string) (array string, ok bool) {
+	if array, ok = s.items[path]; ok {
+		return array, true
+	}
+	t, ok := s.Field(path)
+	return path, ok && t.Kind == event.List
 }
 
 // NotColumn tells why a path of the schema is not offered as a column: a record, a union of several

@@ -85,6 +85,9 @@ func (j *jsonRows) line() ([]byte, error) {
 func walk(root map[string]any, path []string, nullable bool) (any, error) {
 	var v any = root
 	for i, name := range path {
+		if items, ok := v.([]any); ok && i > 0 {
+			return walkItems(items, path[i:])
+		}
 		m, ok := v.(map[string]any)
 		if !ok {
 			if v == nil && nullable {
@@ -100,6 +103,25 @@ func walk(root map[string]any, path []string, nullable bool) (any, error) {
 		}
 	}
 	return v, nil
+}
+
+// walkItems follows a path into each object of an array: an array of what is found there.
+func walkItems(items []any, path []string) (any, error) {
+	out := make([]any, len(items))
+	for i, item := range items {
+		if item == nil {
+			continue
+		}
+		m, ok := item.(map[string]any)
+		if !ok {
+			return nil, fmt.Errorf("element %d is no object", i)
+		}
+		var err error
+		if out[i], err = walk(m, path, true); err != nil {
+			return nil, fmt.Errorf("element %d: %w", i, err)
+		}
+	}
+	return out, nil
 }
 
 func sortedKeys(m map[string]any) []string { return slices.Sorted(maps.Keys(m)) }
