@@ -21,6 +21,7 @@ var errCorruptRow = errors.New("corrupt row")
 //	v  arrival - event time, zigzag varint
 //	v  partition, uvarint
 //	v  offset, uvarint
+//	v  index within the record, uvarint   (views with `flatten:`)
 //	v  filters passed, uvarint            (views with filters)
 //	*  order value, event.AppendValue     (sources with `order:`)
 //	n  bitmap of null inputs, 1 bit each  (ceil(inputs/8) bytes)
@@ -29,12 +30,13 @@ type codec struct {
 	source  uint16
 	kinds   []event.Kind
 	scales  []uint64
+	flat    bool
 	filters bool
 	order   bool
 }
 
 func newCodec(v *pipeline.View) *codec {
-	c := &codec{source: v.Source.Index, filters: len(v.Filters) > 0, order: v.Source.Order >= 0}
+	c := &codec{source: v.Source.Index, flat: len(v.Flatten) > 0, filters: len(v.Filters) > 0, order: v.Source.Order >= 0}
 	for _, in := range v.Inputs {
 		c.kinds = append(c.kinds, in.Type.Kind)
 		c.scales = append(c.scales, uint64(in.Type.Scale))
@@ -50,6 +52,9 @@ func (c *codec) append(dst []byte, r *event.Row) (_ []byte, ok bool) {
 	dst = binary.AppendVarint(dst, int64(r.Arrival-r.Time))
 	dst = binary.AppendUvarint(dst, uint64(r.Pos.Partition))
 	dst = binary.AppendUvarint(dst, uint64(r.Pos.Offset))
+	if c.flat {
+		dst = binary.AppendUvarint(dst, uint64(r.Pos.Index))
+	}
 	if c.filters {
 		dst = binary.AppendUvarint(dst, r.Pass)
 	}
@@ -108,6 +113,14 @@ func (c *codec) next(b []byte, r *event.Row) ([]byte, error) {
 	}
 	row = row[w:]
 	r.Pos = event.Position{Source: c.source, Partition: int32(part), Offset: int64(off)}
+	if c.flat {
+		i, w := binary.Uvarint(row)
+		if w <= 0 || i > math.MaxInt32 {
+			return nil, errCorruptRow
+		}
+		row = row[w:]
+		r.Pos.Index = int32(i)
+	}
 	if c.filters {
 		if r.Pass, w = binary.Uvarint(row); w <= 0 {
 			return nil, errCorruptRow

@@ -55,6 +55,9 @@ type Partition struct {
 	fill    []*batch
 	touched bool // something to hand over
 	slots   []event.Value
+	flat    []event.Value   // slots of an element of a flattened record
+	items   [][]event.Value // elements of each flattened column
+	undo    []written       // rows of the record under way
 	row     event.Row
 	prefix  []byte
 
@@ -206,7 +209,14 @@ func (p *Partition) Add(r *Record) {
 
 // view counts one record in one view and tells the outcome.
 func (p *Partition) view(v *view, r *Record, t, watermark event.Time) int {
-	slots := r.Slots
+	if len(v.plan.Flatten) > 0 {
+		return p.flatten(v, r, t, watermark)
+	}
+	return p.rowOf(v, r, r.Slots, 0, t, watermark)
+}
+
+// rowOf counts a row of a record in one view and tells the outcome.
+func (p *Partition) rowOf(v *view, r *Record, slots []event.Value, index int32, t, watermark event.Time) int {
 	if len(v.plan.Computed) > 0 {
 		slots = append(p.slots[:0], slots...)
 		for _, c := range v.plan.Computed {
@@ -233,7 +243,7 @@ func (p *Partition) view(v *view, r *Record, t, watermark event.Time) int {
 		p.deadLetter(r, v.plan.Name, "late", fmt.Sprintf("event time %s is more than %s behind the watermark %s", t, v.plan.Keep, watermark))
 		return late
 	}
-	if !p.encode(v, r, t, slots) {
+	if !p.encode(v, r, slots, index, t) {
 		p.deadLetter(r, v.plan.Name, "size", fmt.Sprintf("the row would take more than %d bytes", maxRowBytes))
 		return dead
 	}
@@ -241,11 +251,11 @@ func (p *Partition) view(v *view, r *Record, t, watermark event.Time) int {
 }
 
 // encode appends the row to the batch of its shard; false if it is too large.
-func (p *Partition) encode(v *view, r *Record, t event.Time, slots []event.Value) bool {
+func (p *Partition) encode(v *view, r *Record, slots []event.Value, index int32, t event.Time) bool {
 	sealPrefix(p.prefix)
 	row := &p.row
 	row.Time, row.Arrival = t, r.Arrival
-	row.Pos = event.Position{Source: p.src.plan.Index, Partition: p.num, Offset: r.Offset}
+	row.Pos = event.Position{Source: p.src.plan.Index, Partition: p.num, Offset: r.Offset, Index: index}
 	if o := p.src.plan.Order; o >= 0 {
 		row.Order = slots[o]
 	}
@@ -276,6 +286,9 @@ func (p *Partition) encode(v *view, r *Record, t event.Time, slots []event.Value
 	if b.buf, ok = v.c.append(b.buf, row); !ok {
 		b.buf = b.buf[:start]
 		return false
+	}
+	if v.c.flat {
+		p.undo = append(p.undo, written{b, start, b.arrival})
 	}
 	b.rows++
 	b.arrival = max(b.arrival, r.Arrival)

@@ -164,6 +164,7 @@ var viewGrammar = &object{
 	keys: []key{
 		{name: "source", shape: text(refText), required: true, doc: "The source."},
 		{name: "entity", shape: text(refText), required: true, doc: "The entity. The source's fields or the view's columns must have its key columns, by name and type; an event whose key is null is a dead letter."},
+		{name: "flatten", shape: text(refText), doc: "An array: each of its elements is a row of its own. Of an array of records, `items`, the fields are then those of the element: `items.price`. An event counts with all its elements or, if one cannot be counted, as a dead letter; one without elements is filtered."},
 		{name: "where", shape: text(exprText), doc: "Only events for which this is true count."},
 		{name: "columns", shape: &shape{names: text(exprText), label: "column"}, doc: "Computed columns by name, each visible to the later ones and to all below. A column may read features of other views, as `by_user.avg_30d`: each event then has their value as of its own time, late corrections included; only aggregates over a bounded window can take such a column, by its name."},
 		{name: "history", shape: text(spanText), standard: "the longest window, at least 30d", doc: "How far back features can be asked for exactly."},

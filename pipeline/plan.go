@@ -117,6 +117,7 @@ type View struct {
 	Name     string
 	Source   *Source
 	Entity   *Entity
+	Flatten  []int           // slots of arrays, all of one length: a record is a row for each element, which stands in their place
 	Keys     []int           // slot of each of Entity.Keys
 	Computed []*expr.Program // evaluated in order into slots len(Source.Columns)+i
 	Where    *expr.Program   // nil: every row

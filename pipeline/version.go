@@ -43,6 +43,9 @@ func (scope *viewScope) storageText() string {
 			line("key %q %s from %s", k.Name, k.Type, fieldText(v, v.Keys[i]))
 		}
 	}
+	if scope.flat != "" {
+		line("flatten %q", scope.flat)
+	}
 	for slot, c := range s.Columns {
 		if scope.fields[c.Name] {
 			line("field %s", fieldText(v, slot))

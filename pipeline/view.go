@@ -63,6 +63,7 @@ type viewScope struct {
 	broken   map[string]bool
 	decls    []*featureDecl
 
+	flat    string // path of the array that is flattened
 	stage   stage
 	derived map[string]int // columns that read other views, by name: number in Derived
 	reads   []*viewScope   // the views they read
@@ -148,6 +149,7 @@ func (v *viewScope) declare() {
 		}
 	}
 	v.typed = v.source.known()
+	v.declareFlatten()
 	v.declareFeatures()
 	v.noteFields()
 }
@@ -206,6 +208,7 @@ func (v *viewScope) need(name string) {
 
 // compile fills the view, once the slots of the source's columns are settled.
 func (v *viewScope) compile() {
+	v.compileFlatten()
 	v.compileColumns()
 	v.compileKeys()
 	if n := v.n.get("where"); n != nil {
@@ -265,7 +268,11 @@ func (v *viewScope) lookup(name string) (int, event.Type, bool) {
 	if !ok {
 		return 0, event.Type{}, false
 	}
-	return slot, v.source.src.Columns[slot].Type, true
+	t := v.source.src.Columns[slot].Type
+	if v.isFlat(name) {
+		t = *t.Elem
+	}
+	return slot, t, true
 }
 
 // known lists the names that expressions can use.
