@@ -268,9 +268,11 @@ func (p *Partition) encode(v *view, r *Record, slots []event.Value, index int32,
 	row.Values = row.Values[:0]
 	for i := range v.plan.Inputs {
 		in := &v.plan.Inputs[i]
-		x := slots[in.Slot]
+		var x event.Value
 		if in.Program != nil {
 			x = in.Program.Eval(slots)
+		} else {
+			x = slots[in.Slot]
 		}
 		if x.Kind == event.Double {
 			x = event.DoubleOf(x.Double()) // -0 reads as +0

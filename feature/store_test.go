@@ -68,6 +68,18 @@ views:
       avg_last3: {avg: amount, last: 3}
       sum_last100: {sum: n, last: 100, where: flag}
       first_last5: {first: s, last: 5}
+      of_expr: {sum: "n * 2 + 1", window: 1h, where: "n > 3"}
+      tumbling: {sum: amount, window: {tumbling: 1h}}
+      tumbling_now: {count: "*", window: {tumbling: 90m, current: true}}
+      hopping: {avg: n, window: {hopping: 3h, every: 25m}}
+      session: {sum: n, window: {session: 10m}}
+      session_n: {count: "*", window: {session: 3m}, where: big}
+      closed: {last: s, window: {session: 7m, closed: true}}
+      day: {max: amount, window: {calendar: day, zone: America/New_York}}
+      day_now: {count: s, window: {calendar: day, zone: Asia/Kolkata, current: true}}
+      week: {sum: n, window: {calendar: week}}
+      offset: {sum: amount, window: {from: 7h, to: 2h}}
+      offset_last: {last: n, window: {from: 20h, to: 30m}, where: flag}
 `
 
 func testPlan(t testing.TB, src string) *pipeline.Plan { return testPlanSchema(t, src, testSchema) }
@@ -104,7 +116,7 @@ func randomEvents(rng *rand.Rand, plan *pipeline.Plan, n, parts, users int) []or
 			ts = ts / Time60 * Time60 // ties
 		}
 		if rng.IntN(500) == 0 {
-			ts = ts.Add(-40 * event.Day)
+			ts = ts.Add(-60 * event.Day)
 		}
 		vals := map[string]event.Value{
 			"user":   event.StringOf(fmt.Sprint("u", int(math.Sqrt(float64(rng.IntN(users*users)))))),

@@ -143,14 +143,54 @@ func eventTime(f pipeline.TimeField, v event.Value) (t event.Time, ok bool) {
 func (in *Ingested) take(r Record, t event.Time, reason string, mark event.Time) {
 	outcome := Dead
 	if reason == "" {
-		var row Row
-		row, outcome, reason = accept(in.View, r, t, mark)
-		if outcome == Applied {
-			in.Rows = append(in.Rows, row)
-		}
+		var rows []Row
+		rows, outcome, reason = acceptAll(in.View, r, t, mark)
+		in.Rows = append(in.Rows, rows...)
 	}
 	in.Counts[outcome]++
 	in.Verdicts = append(in.Verdicts, Verdict{r.Partition, r.Offset, outcome, reason})
+}
+
+// acceptAll decides what v makes of a record, which is a row for each element of the arrays that v flattens:
+// one that is dead or late speaks for all; without one that passes the record is filtered.
+func acceptAll(v *pipeline.View, r Record, t, mark event.Time) (rows []Row, outcome, reason string) {
+	if len(v.Flatten) == 0 {
+		row, outcome, reason := accept(v, r, t, mark)
+		if outcome == Applied {
+			rows = []Row{row}
+		}
+		return rows, outcome, reason
+	}
+	outcome = Filtered
+	var lists [][]event.Value
+	for _, slot := range v.Flatten {
+		lists = append(lists, items(r.Slots[slot]))
+	}
+	for i := range lists[0] {
+		one := r
+		one.Slots = slices.Clone(r.Slots)
+		for j, slot := range v.Flatten {
+			one.Slots[slot] = lists[j][i]
+		}
+		row, got, why := accept(v, one, t, mark)
+		row.Pos.Index = int32(i)
+		switch got {
+		case Dead, Late:
+			return nil, got, why
+		case Applied:
+			rows, outcome = append(rows, row), Applied
+		}
+	}
+	return rows, outcome, ""
+}
+
+// items lists what an array holds; none of null.
+func items(v event.Value) (out []event.Value) {
+	_ = event.EachElem(v.Str, func(_ int, e event.Value) error {
+		out = append(out, e)
+		return nil
+	})
+	return out
 }
 
 // accept decides what v makes of a record whose event time is good.
