@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -13,6 +14,7 @@ import (
 	"github.com/penstock-ml/penstock/feature"
 	"github.com/penstock-ml/penstock/internal/diag"
 	"github.com/penstock-ml/penstock/pipeline"
+	"github.com/penstock-ml/penstock/schemas"
 	"github.com/penstock-ml/penstock/stream"
 )
 
@@ -30,8 +32,14 @@ type events struct {
 	records []*record
 }
 
-func (e *events) at() *pipeline.Node                        { return e.node }
-func (e *events) run(ctx context.Context, m *machine) error { return m.feed(ctx, e.records) }
+func (e *events) at() *pipeline.Node { return e.node }
+func (e *events) run(ctx context.Context, m *machine) error {
+	what := make([]happened, len(e.records))
+	for i, r := range e.records {
+		what[i].record = r
+	}
+	return m.feed(ctx, what)
+}
 
 // metaColumns say of an event what is not in its fields.
 var metaColumns = []string{"_partition", "_offset", "_arrival", "_key", "_value", "_times", "_every"}
@@ -203,6 +211,21 @@ var fieldOf = regexp.MustCompile(`^field "([^"]*)": (.*)$`)
 
 func (x *eventReader) encode(fields []cell) ([]byte, bool) {
 	m := map[string]any{}
+	known := true
+	for _, c := range fields {
+		if !hasField(x.s.src.Schema, c.name) {
+			x.unknown(fields, c.name)
+			known = false
+		}
+	}
+	if !known {
+		return nil, false
+	}
+	for _, c := range x.s.defaults {
+		if v, ok := x.value(c); ok && x.r.get(c.name) == nil {
+			m[c.name] = v
+		}
+	}
 	for _, c := range fields {
 		v, ok := x.value(c)
 		if !ok {
@@ -223,14 +246,55 @@ func (x *eventReader) encode(fields []cell) ([]byte, bool) {
 	}
 	at, why := x.r.node, err.Error()
 	if match := fieldOf.FindStringSubmatch(why); match != nil {
-		for _, c := range fields {
+		for _, c := range append(slices.Clone(x.s.defaults), fields...) {
 			if c.name == match[1] {
 				at, why = c.value, match[2]
 			}
 		}
 	}
-	x.l.fail(at, "", "event of %q: %s", x.s.src.Name, why)
+	hint := ""
+	if at == x.r.node && strings.Contains(why, "missing") {
+		hint = "what all events of a source have in common goes into defaults: {" + x.s.src.Name + ": {…}} at the top of the file"
+	}
+	x.l.fail(at, hint, "event of %q: %s", x.s.src.Name, why)
 	return nil, false
+}
+
+// hasField tells whether a record schema has a field, of whatever type.
+func hasField(s *schemas.Schema, name string) bool {
+	if _, ok := s.Field(name); ok {
+		return true
+	}
+	if _, ok := s.NotColumn(name); ok {
+		return true
+	}
+	return slices.ContainsFunc(s.Fields(), func(f schemas.Field) bool { return strings.HasPrefix(f.Path, name+".") })
+}
+
+// readDefaults reads the fields that events have unless they say otherwise.
+func (l *loader) readDefaults(n *pipeline.Node) {
+	if n == nil || n.Kind != pipeline.Mapping {
+		if n != nil {
+			l.fail(n, "for example defaults: {transactions: {country: US}}", "defaults must be a mapping of sources")
+		}
+		return
+	}
+	l.unique(n, "source")
+	for _, f := range n.Fields {
+		s := l.source(f.Key.Text)
+		if s == nil || f.Value.Kind != pipeline.Mapping {
+			l.fail(f.Key, diag.Suggest(f.Key.Text, "sources", l.sourceNames()), "defaults: %q is no source with a mapping of fields", f.Key.Text)
+			continue
+		}
+		l.unique(f.Value, "field")
+		for _, d := range f.Value.Fields {
+			c := cell{d.Key.Text, d.Key, d.Value}
+			s.defaults = append(s.defaults, c)
+			if !hasField(s.src.Schema, c.name) {
+				(&eventReader{l: l, s: s}).unknown([]cell{c}, c.name)
+			}
+		}
+	}
 }
 
 func (x *eventReader) unknown(fields []cell, path string) {
@@ -277,6 +341,10 @@ func (x *eventReader) value(c cell) (any, bool) {
 			}
 			return instantText(at, unit), true
 		}
+		if _, err := event.ParseTime(text); err != nil {
+			_, ok := x.l.instant(c.value) // says what is wanted
+			return nil, ok
+		}
 	}
 	return x.convert(c.value), true
 }
@@ -295,10 +363,10 @@ func instantText(at event.Time, unit int64) any {
 func (x *eventReader) convert(n *pipeline.Node) any {
 	switch n.Kind {
 	case pipeline.Scalar:
-		if n.Plain {
-			return stream.Text(x.expand(n.Text))
+		if text := x.expand(n.Text); n.Plain || text != n.Text { // a template has quotes for YAML's sake
+			return stream.Text(text)
 		}
-		return x.expand(n.Text)
+		return n.Text
 	case pipeline.Sequence:
 		out := make([]any, len(n.Items))
 		for i, item := range n.Items {

@@ -12,7 +12,7 @@ import (
 )
 
 // maxShown is how many events a failure shows.
-const maxShown = 20
+const maxShown = 10
 
 // explain lists the events that a feature of an entity could rest on as of an instant, newest last: for people,
 // who then see which one is too many or missing. The verdict is the reader's alone.
@@ -77,8 +77,11 @@ func (m *machine) explainFeature(q *question, f *pipeline.Feature, r *answerRow,
 		what += ", from which it takes " + f.Window.String()
 	}
 	var lines []line
-	for _, rec := range m.log {
-		if x, ok := m.eventOf(q, f.View, r, rec, start, end); ok {
+	for _, h := range m.log {
+		if h.record == nil {
+			continue
+		}
+		if x, ok := m.eventOf(q, f.View, r, h.record, start, end); ok {
 			lines = append(lines, x)
 		}
 	}
@@ -132,8 +135,9 @@ func (m *machine) eventOf(q *question, v *pipeline.View, r *answerRow, rec *reco
 
 // lineOf shows the event that became a dead letter.
 func (m *machine) lineOf(d *feature.DeadLetter) []string {
-	for _, rec := range m.log {
-		if m.plan.Sources[rec.source].Name == d.Source && rec.Partition == d.Partition && rec.Offset == d.Offset {
+	for _, h := range m.log {
+		rec := h.record
+		if rec != nil && m.plan.Sources[rec.source].Name == d.Source && rec.Partition == d.Partition && rec.Offset == d.Offset {
 			return []string{fmt.Sprintf("line %d: {%s}", rec.line, rec.text)}
 		}
 	}

@@ -3,6 +3,7 @@ package script
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 
@@ -144,7 +145,7 @@ func (l *loader) readSchemas(n *pipeline.Node) {
 func (l *loader) schemaText(n *pipeline.Node) (avsc []byte, at *pipeline.Node, err error) {
 	switch {
 	case n.Kind == pipeline.Scalar:
-		avsc, err = os.ReadFile(l.rel(n.Text))
+		avsc, err = readBounded(l.rel(n.Text))
 		return avsc, n, err
 	case n.Kind != pipeline.Mapping:
 		return nil, n, fmt.Errorf("it is %s", n.Kind)
@@ -157,6 +158,22 @@ func (l *loader) schemaText(n *pipeline.Node) (avsc []byte, at *pipeline.Node, e
 		n = b.at
 	}
 	return avsc, n, err
+}
+
+// maxFile bounds the files that are read.
+const maxFile = 4 << 20
+
+func readBounded(path string) ([]byte, error) {
+	f, err := os.Open(path) //nolint:gosec // the file that the user names
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	b, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err == nil && len(b) > maxFile {
+		err = fmt.Errorf("%s is longer than %d bytes", path, maxFile)
+	}
+	return b, err
 }
 
 // appendJSON writes a node as JSON: plain scalars as YAML reads them.

@@ -24,10 +24,15 @@ type machine struct {
 	feeds    []*stream.Feed // by source
 	reader   *feature.Reader
 	vector   feature.Vector
-	log      []*record // all that was fed
-	idle     map[partition]bool
+	log      []happened // all that was fed, in order
 	dead     *deadLog
 	failures []Failure
+}
+
+// happened is a record that was fed, or a partition that was idle.
+type happened struct {
+	record *record
+	idle   partition
 }
 
 // mode is how a case is run; the answers do not depend on it.
@@ -47,7 +52,7 @@ type Failure struct {
 }
 
 func newMachine(s *Suite, md mode) (*machine, error) {
-	m := &machine{suite: s, plan: s.plan, mode: md, st: state.NewMemory(), idle: map[partition]bool{}, dead: &deadLog{seen: map[deadKey]bool{}}}
+	m := &machine{suite: s, plan: s.plan, mode: md, st: state.NewMemory(), dead: &deadLog{seen: map[deadKey]bool{}}}
 	return m, m.open()
 }
 
@@ -73,14 +78,23 @@ func (m *machine) open() error {
 	return nil
 }
 
-// feed appends records to the logs and lets them be read to the end.
-func (m *machine) feed(ctx context.Context, records []*record) error {
-	m.log = append(m.log, records...)
-	return m.read(ctx, records)
+// feed appends to the logs and lets them be read to the end.
+func (m *machine) feed(ctx context.Context, what []happened) error {
+	m.log = append(m.log, what...)
+	return m.read(ctx, what)
 }
 
-func (m *machine) read(ctx context.Context, records []*record) error {
-	for _, r := range records {
+// read hands over what is not durable of a log. Who is idle is so at the same place again.
+func (m *machine) read(ctx context.Context, log []happened) error {
+	for _, h := range log {
+		if h.record == nil {
+			if err := m.applied(ctx); err != nil {
+				return err
+			}
+			m.feeds[h.idle.source].Leave(h.idle.number)
+			continue
+		}
+		r := h.record
 		f := m.feeds[r.source]
 		if r.Offset < f.Next(r.Partition) {
 			continue // durable before a restart
@@ -88,8 +102,12 @@ func (m *machine) read(ctx context.Context, records []*record) error {
 		if err := f.Add(ctx, r.FeedRecord); err != nil {
 			return err
 		}
-		delete(m.idle, partition{r.source, r.Partition})
 	}
+	return m.applied(ctx)
+}
+
+// applied lets readers see all that was added.
+func (m *machine) applied(ctx context.Context) error {
 	for _, f := range m.feeds {
 		if err := f.End(ctx); err != nil {
 			return err
@@ -101,7 +119,6 @@ func (m *machine) read(ctx context.Context, records []*record) error {
 // restart closes the store and opens it again; how is flushed or killed. What was not durable is read
 // again from the logs.
 func (m *machine) restart(ctx context.Context, how string) error {
-	left := m.idle
 	if how == killed {
 		old := m.st
 		m.st = old.Reopen() // nothing is committed any more
@@ -117,25 +134,13 @@ func (m *machine) restart(ctx context.Context, how string) error {
 	if err := m.open(); err != nil {
 		return err
 	}
-	m.idle = map[partition]bool{}
 	if err := m.read(ctx, m.log); err != nil {
-		return err
-	}
-	for p := range left {
-		m.leave(p)
-	}
-	if err := m.store.Applied(ctx); err != nil {
 		return err
 	}
 	if err := m.store.Ready(); err != nil {
 		return fmt.Errorf("not ready though all is read again: %w", err)
 	}
 	return nil
-}
-
-func (m *machine) leave(p partition) {
-	m.feeds[p.source].Leave(p.number)
-	m.idle[p] = true
 }
 
 // close ends the machine without a trace.

@@ -6,7 +6,6 @@ package script
 
 import (
 	"context"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -46,14 +45,19 @@ type step interface {
 }
 
 // topKeys are the keys of a test file.
-var topKeys = []string{"pipeline", "schemas", "env", "zero", "cases"}
+var topKeys = []string{"pipeline", "schemas", "defaults", "env", "zero", "cases"}
 
 // Load reads and checks a test file and its pipeline: every mistake at once. The suite is nil if there are any.
 func Load(path string) (*Suite, diag.List) {
-	src, err := os.ReadFile(path) //nolint:gosec // the file that the user names
+	src, err := readBounded(path)
 	if err != nil {
 		return nil, diag.List{{File: path, Message: err.Error()}}
 	}
+	return Parse(path, src)
+}
+
+// Parse is Load of a file's text; what it names is relative to the folder of path.
+func Parse(path string, src []byte) (*Suite, diag.List) {
 	root, lines, found := pipeline.ReadTree(path, src)
 	if found.HasErrors() {
 		return nil, found
@@ -91,11 +95,12 @@ type loader struct {
 
 // sourceScope is what writing the events of a source takes.
 type sourceScope struct {
-	src     *pipeline.Source
-	encoder *stream.Encoder
-	feed    *stream.Feed
-	extra   []string // paths that the schema lacks, of the last row
-	encErr  error
+	src      *pipeline.Source
+	encoder  *stream.Encoder
+	feed     *stream.Feed
+	extra    []string // paths that the schema lacks, of the last row
+	encErr   error
+	defaults []cell
 }
 
 // partition names a partition of a source of the plan.
@@ -123,6 +128,7 @@ func (l *loader) load(root *pipeline.Node) *Suite {
 			l.fail(keyOf(root.Get("schemas"), name), diag.Suggest(name, "sources", l.sourceNames()), "schemas: the pipeline has no source %q", name)
 		}
 	}
+	l.readDefaults(root.Get("defaults"))
 	s := &Suite{Path: l.path, plan: l.plan, lines: l.lines}
 	cases := root.Get("cases")
 	switch {

@@ -45,10 +45,11 @@ type idle struct {
 func (i *idle) at() *pipeline.Node { return i.node }
 
 func (i *idle) run(ctx context.Context, m *machine) error {
+	var what []happened
 	for _, p := range i.parts {
-		m.leave(p)
+		what = append(what, happened{idle: p})
 	}
-	return m.store.Applied(ctx)
+	return m.feed(ctx, what)
 }
 
 func (l *loader) readIdle(key, n *pipeline.Node) step {
