@@ -262,7 +262,7 @@ func (k *distinct) estimate() float64 {
 		counts[r]++
 	}
 	const m = registers
-	z := float64(m * tau(1-counts[maxRegister]/m))
+	z := float64(m * tau(1-float64(counts[maxRegister]/m)))
 	for i := maxRegister - 1; i >= 1; i-- {
 		z = 0.5 * (z + counts[i])
 	}
