@@ -31,44 +31,25 @@ type sourceRecord struct {
 	Latest       event.Time `json:"latest"`
 }
 
-// records puts the partitions' records into the current job, and moves the restart offsets on when it
-// is durable.
+// records puts the sources' and the partitions' records into the current job, and moves the restart offsets
+// on when it is durable. A source's goes first: what it says of the horizon is true of the partitions' marks,
+// and of partitions of which nothing is known yet, so that a restart need not guess.
 func (c *committer) records(marks []noted) error {
+	var moved []noted
 	touched := map[*source]bool{}
 	for _, x := range marks {
-		p, m := x.p, x.m
-		p.mu.Lock()
-		same := p.durable == m && !p.changed
-		p.changed = false
-		known := p.known
-		var over []Arrival
-		for len(p.arrivals) > 0 && p.arrivals[0].To <= m.next {
-			over = append(over, p.arrivals[0])
-			p.arrivals = p.arrivals[1:]
+		x.p.mu.Lock()
+		if x.p.known && (x.p.durable != x.m || x.p.changed) {
+			moved = append(moved, x)
+			touched[x.p.src] = true
+			x.p.changed = false
 		}
-		p.mu.Unlock()
-		if same || !known {
+		x.p.mu.Unlock()
+	}
+	for _, src := range c.store.sources {
+		if !touched[src] {
 			continue
 		}
-		p.stored = true
-		if err := c.put(partitionKey(keyParts, p.src.plan.Name, p.num), p.record(m)); err != nil {
-			return err
-		}
-		for _, a := range over {
-			if err := c.reserve(context.Background(), 100, 1); err != nil {
-				return err
-			}
-			c.cur.batch.Delete(arrivalKey(p, a.From))
-		}
-		touched[p.src] = true
-		c.cur.after = append(c.cur.after, func() {
-			p.restart.Store(m.next)
-			p.mu.Lock()
-			p.durable = m
-			p.mu.Unlock()
-		})
-	}
-	for src := range touched {
 		b, err := json.Marshal(sourceRecord{event.Time(src.minWM.Load()), event.Time(src.latest.Load())})
 		if err != nil {
 			return err
@@ -77,6 +58,40 @@ func (c *committer) records(marks []noted) error {
 			return err
 		}
 	}
+	for _, x := range moved {
+		if err := c.partitionRecord(x.p, x.m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// partitionRecord puts the record of p at m into the current job, and deletes the verdicts of the wall clock
+// that no replay needs any more.
+func (c *committer) partitionRecord(p *Partition, m *mark) error {
+	p.mu.Lock()
+	var over []Arrival
+	for len(p.arrivals) > 0 && p.arrivals[0].To <= m.next {
+		over = append(over, p.arrivals[0])
+		p.arrivals = p.arrivals[1:]
+	}
+	p.mu.Unlock()
+	p.stored = true
+	if err := c.put(partitionKey(keyParts, p.src.plan.Name, p.num), p.record(m)); err != nil {
+		return err
+	}
+	for _, a := range over {
+		if err := c.reserve(context.Background(), 100, 1); err != nil {
+			return err
+		}
+		c.cur.batch.Delete(arrivalKey(p, a.From))
+	}
+	c.cur.after = append(c.cur.after, func() {
+		p.restart.Store(m.next)
+		p.mu.Lock()
+		p.durable = m
+		p.mu.Unlock()
+	})
 	return nil
 }
 
@@ -144,7 +159,6 @@ func (s *Store) restoreSource(snap state.Snapshot, src *source) error {
 	}); err != nil {
 		return err
 	}
-	src.raise(nil, nil)
 	return scanPartitions(snap, keyArrivals, src.plan.Name, func(num int32, rest, val []byte) error {
 		if len(rest) != 8 || len(val) != 16 {
 			return errors.New("a stored arrival is damaged")

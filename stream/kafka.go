@@ -62,8 +62,12 @@ func (r *Runner) runKafka(ctx context.Context, src *pipeline.Source, st *sourceS
 		if n < count { // what is being read cannot be given up before a restart
 			return s.shrunk(ctx, n, count, false)
 		}
+		// All are known before any is read: one that has not begun holds the horizon back.
+		var added []*kafkaPartition
 		for p := count; p < n; p++ {
-			k := s.newPartition(p, count > 0 || len(stored) > 0)
+			added = append(added, s.newPartition(p, count > 0 || len(stored) > 0))
+		}
+		for _, k := range added {
 			wg.Go(func() {
 				if err := k.run(ctx); err != nil && ctx.Err() == nil {
 					cancel(err)
