@@ -1,0 +1,161 @@
+package proof
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync/atomic"
+
+	"github.com/penstock-ml/penstock/event"
+	"github.com/penstock-ml/penstock/feature"
+	"github.com/penstock-ml/penstock/internal/oracle"
+	"github.com/penstock-ml/penstock/pipeline"
+	"github.com/penstock-ml/penstock/state"
+)
+
+// Run is a history of a store: how it is counted in, and how often it is stopped on the way.
+type Run struct {
+	Shards   int
+	Batch    int // the most records handed over at once
+	Restarts int // clean ones and crashes
+	Flushes  bool
+}
+
+// errCrash is what a commit answers once the process is dead.
+var errCrash = errors.New("crash")
+
+// crashing is a state whose process can die: from then on nothing is committed.
+type crashing struct {
+	state.Store
+	dead atomic.Bool
+}
+
+// Commit implements state.Store.
+func (c *crashing) Commit(b *state.Batch) error {
+	if c.dead.Load() {
+		return errCrash
+	}
+	return c.Store.Commit(b)
+}
+
+// now is the clock of all runs: long after every event.
+func now() event.Time { return base.Add(4000 * event.Day) }
+
+// Disk is a state that outlives the processes that open it.
+type Disk interface {
+	// Open opens the state: empty the first time, then with the commits of the one before, which is closed.
+	Open() (state.Store, error)
+}
+
+// Memory is a Disk in memory. Limits are those of a batch, if not 0.
+type Memory struct {
+	Entries, Bytes int
+	st             *state.Memory
+}
+
+// Open implements Disk.
+func (m *Memory) Open() (state.Store, error) {
+	if m.st != nil {
+		m.st = m.st.Reopen()
+		return m.st, nil
+	}
+	m.st = state.NewMemory()
+	if m.Entries > 0 {
+		m.st.SetLimits(m.Entries, m.Bytes)
+	}
+	return m.st, nil
+}
+
+// Directory is a Disk in a directory.
+type Directory string
+
+// Open implements Disk.
+func (d Directory) Open() (state.Store, error) {
+	return state.OpenBadger(string(d), state.BadgerOptions{Memory: 64 << 20})
+}
+
+// Count counts the records in a store on a disk, as the run says, and returns the store with all of them, and
+// its state.
+func (run Run) Count(ctx context.Context, rng *rand.Rand, disk Disk, plan *pipeline.Plan, records []oracle.Record) (*feature.Store, state.Store, error) {
+	for life := run.Restarts; ; life-- {
+		st, err := disk.Open()
+		if err != nil {
+			return nil, nil, fmt.Errorf("open the state: %w", err)
+		}
+		c := &crashing{Store: st}
+		s, err := feature.Open(c, plan, feature.Options{Shards: run.Shards, Now: now})
+		if err != nil {
+			return nil, nil, fmt.Errorf("open: %w", err)
+		}
+		limit := len(records)
+		if life > 0 {
+			limit = rng.IntN(len(records))
+		}
+		if err := run.feed(ctx, rng, s, plan, records, limit); err != nil {
+			return nil, nil, fmt.Errorf("count: %w", err)
+		}
+		if life == 0 {
+			return s, st, s.Flush(ctx)
+		}
+		if rng.IntN(2) == 0 {
+			err = s.Close(ctx)
+		} else {
+			c.dead.Store(true)
+			_ = s.Close(ctx) // the crash is what it says
+		}
+		if err := errors.Join(err, st.Close()); err != nil {
+			return nil, nil, fmt.Errorf("close: %w", err)
+		}
+	}
+}
+
+// feed hands records over from the restart offsets on: those of a partition in order, in batches of random
+// size, the partitions interleaved; at most limit of them.
+func (run Run) feed(ctx context.Context, rng *rand.Rand, s *feature.Store, plan *pipeline.Plan, records []oracle.Record, limit int) error {
+	src := plan.Sources[0]
+	queue := map[int32][]oracle.Record{}
+	var nums []int32
+	for _, r := range records {
+		if next, ok := s.Partition(src, r.Partition).Next(); ok && r.Offset < next {
+			continue
+		}
+		if queue[r.Partition] == nil {
+			nums = append(nums, r.Partition)
+		}
+		queue[r.Partition] = append(queue[r.Partition], r)
+	}
+	for len(nums) > 0 && limit > 0 {
+		i := rng.IntN(len(nums))
+		num := nums[i]
+		n := min(1+rng.IntN(run.Batch), len(queue[num]), limit)
+		batch := queue[num][:n]
+		limit -= n
+		if queue[num] = queue[num][n:]; len(queue[num]) == 0 {
+			nums = slices.Delete(nums, i, i+1)
+		}
+		if err := hand(ctx, s.Partition(src, num), batch); err != nil {
+			return err
+		}
+		if run.Flushes && rng.IntN(8) == 0 {
+			if err := s.Flush(ctx); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// hand hands one batch of a partition over.
+func hand(ctx context.Context, p *feature.Partition, batch []oracle.Record) error {
+	for _, r := range batch {
+		rec := feature.Record{Offset: r.Offset, Timestamp: r.Arrival, Arrival: r.Arrival, Slots: r.Slots, Value: []byte("raw")}
+		if r.Dead != "" {
+			p.Dead(&rec, r.Dead, "")
+		} else {
+			p.Add(&rec)
+		}
+	}
+	return p.End(ctx, batch[len(batch)-1].Offset+1, false)
+}
