@@ -80,6 +80,10 @@ func (s *shape) exampleHint() string {
 	switch {
 	case s.object == featureGrammar:
 		return "for example {sum: amount, window: 1h}"
+	case s.items != nil && s.items.format == exprText:
+		return "it is of two columns, like [x, y]"
+	case s.format == aggText:
+		return "only a feature's own aggregate can be over another"
 	case s.format == windowText:
 		return "a window is a duration, lifetime, or a mapping like {tumbling: 1h}; last: N beside the aggregate takes the N latest rows"
 	case s.items != nil && s.format == noScalar && s.items.format != noScalar:
@@ -161,6 +165,8 @@ func missingHint(k key) string {
 	switch k.name {
 	case "pipeline":
 		return "begin the file with a name: pipeline: card-fraud"
+	case "window":
+		return "say over which windows the inner aggregate is, like window: {tumbling: 1d}"
 	case "time":
 		return "name the field that is the event time, or write {field: ts, unit: ms}"
 	}
@@ -169,9 +175,11 @@ func missingHint(k key) string {
 
 func (c *compiler) unknownKey(f field, o *object, within string) {
 	f.value.markBad()
-	hint := "the keys here are " + strings.Join(o.keyNames(), ", ")
+	hint := "the keys here are " + strings.Join(o.shownKeys(), ", ")
 	if near := diag.Nearest(f.key.text, o.keyNames()); near != "" {
 		hint = fmt.Sprintf("did you mean %s?", near)
+	} else if also := otherName(f.key.text); also != "" && o.key("sum") != nil {
+		hint = "write " + also
 	}
 	message := fmt.Sprintf("unknown key %q", f.key.text)
 	c.fail(f.key, hint, "%s", where(within, message))

@@ -2,7 +2,7 @@ package pipeline
 
 import (
 	"fmt"
-	"strconv"
+	"slices"
 	"strings"
 
 	"github.com/penstock-ml/penstock/event"
@@ -12,16 +12,9 @@ import (
 
 // featureDecl is one feature as written, by itself or as one of an `each`.
 type featureDecl struct {
+	aggregateDecl
 	name    string
-	in      string // for messages
-	at      *node  // the feature's name, or the aggregate in `each`
-	of      bool   // it comes from an `each`
-	fn      agg.Func
-	arg     *node
-	star    bool
-	window  window.Spec
-	unsure  bool // the window is wrong, and reported: say nothing that depends on it
-	where   *node
+	at      *node // the feature's name, or the aggregate in `each`
 	ttl     *node
 	def     *node // `default:`
 	noDef   bool  // `default: null`
@@ -55,104 +48,24 @@ func (v *viewScope) declareFeatures() {
 func (v *viewScope) declareFeature(f field) *featureDecl {
 	n := f.value
 	d := &featureDecl{
-		name: f.key.text, in: fmt.Sprintf("feature %q", f.key.text), at: f.key,
-		where: n.get("where"), ttl: n.get("ttl"), window: window.Spec{Kind: window.Lifetime},
+		aggregateDecl: aggregateDecl{in: fmt.Sprintf("feature %q", f.key.text), n: n, where: n.get("where"), window: window.Spec{Kind: window.Lifetime}},
+		name:          f.key.text, at: f.key, ttl: n.get("ttl"),
 	}
 	if n.has("default") {
 		d.def = n.get("default")
 		d.noDef = d.def == nil
 	}
-	if !v.declareAggregate(d, n) {
-		return nil
-	}
-	if n.has("window") && d.window.Kind == window.Lifetime {
+	if n.has("window") {
 		if w, ok := v.c.windowOf(n.get("window"), d.in); ok {
 			d.window = w
 		} else {
 			d.unsure = true
 		}
 	}
+	if !v.declareAggregate(&d.aggregateDecl, d.at.span, true) {
+		return nil
+	}
 	return d
-}
-
-// declareAggregate finds the aggregate of a feature and its last-N window: beside another aggregate
-// `last` is how many rows.
-func (v *viewScope) declareAggregate(d *featureDecl, n *node) bool {
-	c := v.c
-	var keys []field
-	var last field
-	unknown := false
-	for _, f := range n.fields {
-		if f.key.bad {
-			unknown = true
-			continue
-		}
-		if f.key.text == "last" {
-			last = f
-		} else if _, ok := agg.ByName(f.key.text); ok {
-			keys = append(keys, f)
-		}
-	}
-	switch {
-	case len(keys) > 1:
-		c.fail(keys[1].key, "make a feature of each, or use each:", "%s has two aggregates, %s and %s", d.in, keys[0].key.text, keys[1].key.text)
-		return false
-	case len(keys) == 0 && last.key == nil && unknown:
-		return false // the unknown key was meant for it, perhaps
-	case len(keys) == 0 && last.key == nil:
-		c.failAt(d.at.span, "name one of "+strings.Join(agg.Names(), ", "), "%s has no aggregate", d.in)
-		return false
-	case len(keys) == 0 && isInteger(last.value.text) && !last.value.bad:
-		c.fail(last.value, "write the aggregate beside it, like {avg: amount, last: "+last.value.text+"}",
-			"%s has no aggregate for its last %s rows", d.in, last.value.shown())
-		return false
-	case len(keys) == 1 && last.key != nil:
-		if !v.lastWindow(d, n, last) {
-			return false
-		}
-	}
-	use := last
-	if len(keys) == 1 {
-		use = keys[0]
-	}
-	d.fn, _ = agg.ByName(use.key.text)
-	d.arg = use.value
-	if d.arg.bad || d.arg.kind != scalarNode {
-		return false
-	}
-	return v.checkStar(d)
-}
-
-// lastWindow reads `last: N`.
-func (v *viewScope) lastWindow(d *featureDecl, n *node, last field) bool {
-	if last.value.bad || last.value.kind != scalarNode {
-		return false
-	}
-	w, ok := v.c.readLast(last.value, d.in)
-	if ok && n.has("window") {
-		v.c.fail(n.keyNode("window"), "delete one of them", "%s has both window and last", d.in)
-		ok = false
-	}
-	d.window = w
-	return ok
-}
-
-func (v *viewScope) checkStar(d *featureDecl) bool {
-	d.star = strings.TrimSpace(d.arg.text) == "*"
-	if d.star && d.fn != agg.Count {
-		at := d.arg
-		if d.of {
-			at = d.at
-		}
-		v.c.fail(at, "name a column; only count takes \"*\"", "%s: %s of \"*\" is not known", d.in, d.fn)
-		return false
-	}
-	return true
-}
-
-func isInteger(s string) bool {
-	_, err := strconv.ParseInt(s, 10, 64)
-	return err == nil
 }
 
 // declareEach reads one entry of `each`.
@@ -171,9 +84,10 @@ func (v *viewScope) declareEach(n *node) {
 	v.dropRepeated(do, "do")
 	v.dropRepeated(over, "over")
 	windows := v.windowsOf(over)
+	v.checkEachParams(n, do)
 	for _, fn := range do.items {
 		f, ok := agg.ByName(fn.text)
-		if !ok || fn.bad {
+		if !ok || fn.bad || !v.checkEachFunc(f, fn) {
 			continue
 		}
 		for i, at := range over.items {
@@ -186,15 +100,44 @@ func (v *viewScope) declareEach(n *node) {
 				name = text + "_" + name
 			}
 			name += windowSuffix(at, w)
-			d := &featureDecl{name: name, in: fmt.Sprintf("feature %q", name), at: fn, of: true, fn: f, arg: of, window: w}
+			d := &featureDecl{
+				aggregateDecl: aggregateDecl{in: fmt.Sprintf("feature %q", name), n: n, fnAt: fn, of: true, fn: f, args: []*node{of}, window: w},
+				name:          name, at: fn,
+			}
 			if before := v.names[name]; before != nil {
 				c.failAt(at.span, fmt.Sprintf("the first is in line %d", before.line), "%s: feature %q is there twice", v.in, name)
 				continue
 			}
 			v.names[name] = at
-			if v.c.checkEachName(d, fn) && v.checkStar(d) {
+			if v.c.checkEachName(d, fn) && v.checkStar(&d.aggregateDecl) {
 				v.decls = append(v.decls, d)
 			}
+		}
+	}
+}
+
+// checkEachFunc reports an aggregate that an `each` cannot give its arguments.
+func (v *viewScope) checkEachFunc(f agg.Func, at *node) bool {
+	if least, most, _ := f.Columns(); least < 2 && most > 0 {
+		return true
+	}
+	v.c.fail(at, "make a feature of it", "%s: each: %s is not of one column", v.in, f)
+	return false
+}
+
+// checkEachParams reports parameters that no aggregate of an `each` takes.
+func (v *viewScope) checkEachParams(n, do *node) {
+	for _, p := range paramKeys() {
+		at := n.keyNode(p.name)
+		if at == nil || at.bad {
+			continue
+		}
+		taken := slices.ContainsFunc(do.items, func(fn *node) bool {
+			f, ok := agg.ByName(fn.text)
+			return !ok || slices.Contains(f.Params(), p.name)
+		})
+		if !taken {
+			v.c.fail(at, paramHint(p.name), "%s: each: none of do takes %s", v.in, p.name)
 		}
 	}
 }
@@ -249,51 +192,26 @@ func (v *viewScope) compileFeature(d *featureDecl) {
 	if v.entity != nil && v.entity.hasKey(d.name) {
 		v.c.warn(d.at, "an export of the view would have two columns of that name; give the feature another", "%s has the name of a key of entity %q", d.in, v.entity.entity.Name)
 	}
-	key := groupKey{input: -1, filter: -1, last: d.window.Kind == window.LastN}
-	if d.where != nil {
-		p := v.condition(d.where, d.in+": where")
-		if p == nil && v.typed {
+	if d.fn != agg.Ratio || d.window.Kind == window.LastN {
+		filter, ok := v.filterOf(d.where, nil, d.in)
+		if !ok && v.typed {
 			return
 		}
-		if p != nil {
-			key.filter = v.filter(p)
-			d.feature.Filter = key.filter
-		}
+		d.feature.Filter = filter
 	}
-	var in event.Type
-	if !d.star {
-		if !v.typed {
-			v.expression(d.arg, d.in+": "+d.fn.String())
-			return
-		}
-		if d.arg.bad {
-			return
-		}
-		var ok bool
-		if key.input, in, ok = v.input(d.arg, d.in+": "+d.fn.String()); !ok {
-			return
-		}
-	}
-	t, err := d.fn.Result(in)
-	if err != nil {
-		at := d.arg.span
-		if d.of {
-			if d.at.bad {
-				return
-			}
-			at, d.at.bad = d.at.span, true
-		}
-		message, hint, _ := strings.Cut(err.Error(), "; ")
-		v.c.failAt(at, hint, "%s: %s", d.in, message)
+	b, ok := v.bind(&d.aggregateDecl, nil, d.window.Kind == window.LastN)
+	if !ok {
 		return
 	}
-	d.feature.Type = t
-	d.feature.Group = v.group(key, in, d.fn.Parts())
-	d.feature.Doc = d.doc()
+	d.feature.Call, d.feature.Type = b.call, b.t
+	if d.inner != nil && !v.bindOuter(d, &b) {
+		return
+	}
+	d.feature.Doc = d.doc(&b)
 	if d.def != nil {
-		value, problem := constant(d.def, t)
+		value, problem := constant(d.def, b.t)
 		if problem != "" {
-			v.c.fail(d.def, "", "%s: default %q %s, and the feature is %s", d.in, d.def.shown(), problem, bare(t))
+			v.c.fail(d.def, "", "%s: default %q %s, and the feature is %s", d.in, d.def.shown(), problem, bare(b.t))
 			return
 		}
 		d.feature.Default = value
@@ -320,21 +238,3 @@ func (v *viewScope) compileDefault() {
 		f.Default = value
 	}
 }
-
-// doc is one line that says what the feature is.
-func (d *featureDecl) doc() string {
-	var b strings.Builder
-	b.WriteString(d.fn.String())
-	if d.star {
-		b.WriteString(" of events")
-	} else {
-		b.WriteString(" of " + oneLine(d.arg.text))
-	}
-	b.WriteString(" " + windowDoc(d.window))
-	if d.where != nil {
-		b.WriteString(", where " + oneLine(d.where.text))
-	}
-	return b.String()
-}
-
-func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }

@@ -1,5 +1,7 @@
 package pipeline
 
+import "github.com/penstock-ml/penstock/transforms/agg"
+
 // The grammar of the pipeline file is data: from it come the check for unknown keys and their
 // hints, the JSON Schema for editors, and the reference page. grammar_file.go holds the grammar
 // itself.
@@ -30,6 +32,8 @@ const (
 	lastText              // a column to aggregate, or how many rows
 	brokerText            // host:port, several with commas between
 	columnTypeText        // a type of a key or a request column
+	intText               // a whole number
+	numberText            // a number
 )
 
 // shape is what may stand at a place: any of its parts that are set.
@@ -75,6 +79,25 @@ func (o *object) keyNames() []string {
 	names := make([]string, len(o.keys))
 	for i, k := range o.keys {
 		names[i] = k.name
+	}
+	return names
+}
+
+// shownKeys are keyNames, with the aggregates in one word.
+func (o *object) shownKeys() []string {
+	var names []string
+	aggregates := 0
+	for _, name := range o.keyNames() {
+		_, is := agg.ByName(name)
+		if is {
+			aggregates++
+		}
+		if !is || o.key("sum") == nil {
+			names = append(names, name)
+		}
+	}
+	if aggregates > 0 && o.key("sum") != nil {
+		names = append([]string{"an aggregate (" + aggregateList() + ")"}, names...)
 	}
 	return names
 }

@@ -1,46 +1,146 @@
 package pipeline
 
-import "github.com/penstock-ml/penstock/transforms/agg"
+import (
+	"slices"
+
+	"github.com/penstock-ml/penstock/transforms/agg"
+)
 
 var featureGrammar = &object{
 	name: "feature",
-	doc:  "One aggregate over one window. Exactly one aggregate key; its value is a row expression.",
+	doc:  "One aggregate over one window. Exactly one aggregate key; its value is a row expression, or an aggregate over windows of its own. [Aggregates](../aggregates.md) defines each of them.",
 	example: `spend_1h:     {sum: amount, window: 1h}
 net_24h:      {sum: amount - fee, window: 24h, where: abroad, default: 0}
 tx_lifetime:  {count: "*"}
 avg_last_10:  {avg: amount, last: 10}
 last_country: {last: country}
-spend_today:  {sum: amount, window: {calendar: day, zone: America/New_York, current: true}}`,
-	keys: append(aggregateKeys(),
-		key{name: "window", shape: windowShape, standard: "lifetime", doc: "Which events count, by their time: `[T-1h, T)` for 1h; other windows are a mapping."},
-		key{name: "where", shape: text(exprText), doc: "Only events for which this is true count."},
-		key{name: "ttl", shape: text(spanText), standard: "the view's", doc: "As on a view."},
-		key{name: "default", shape: text(literalText), standard: "the view's", doc: "As on a view; `null` takes the view's away."},
-	),
+spend_today:  {sum: amount, window: {calendar: day, zone: America/New_York, current: true}}
+daily_spend:  {avg: {sum: amount, window: {tumbling: 1d}}, window: 30d, empty: count}`,
+	keys: slices.Concat(aggregateKeys(innerGrammar, ratioGrammar), documentedParams(), []key{
+		{name: "by", shape: &shape{format: exprText, object: byGrammar}, doc: "Answers a map: the aggregate for each value of this column apart. Needs `top` or `limit`."},
+		{name: "top", shape: text(intText), standard: "`limit`", doc: "With `by`: only the values with the most events."},
+		{name: "rest", shape: text(anyText), doc: "With `by`: the key under which all other values are united. Without it they are left out."},
+		{name: "window", shape: windowShape, standard: "lifetime", doc: "Which events count, by their time: `[T-1h, T)` for 1h; other windows are a mapping."},
+		{name: "empty", shape: enum("count", "skip"), standard: "skip", doc: "With an aggregate of an aggregate: whether inner windows without events count, with the inner answer over nothing."},
+		{name: "where", shape: text(exprText), doc: "Only events for which this is true count."},
+		{name: "ttl", shape: text(spanText), standard: "the view's", doc: "As on a view."},
+		{name: "default", shape: text(literalText), standard: "the view's", doc: "As on a view; `null` takes the view's away."},
+	}),
+}
+
+var innerGrammar = &object{
+	name:    "inner",
+	doc:     "The inner aggregate of an aggregate of an aggregate, over windows that follow one another by the clock: tumbling, hopping or calendar. The outer one is over the answers of those that end within its own window.",
+	example: `avg: {sum: amount, where: abroad, window: {tumbling: 1d}}`,
+	keys: slices.Concat(aggregateKeys(nil, ratioGrammar), paramsAsOn(), []key{
+		{name: "window", shape: windowShape, required: true, doc: "The inner windows."},
+		{name: "where", shape: text(exprText), doc: "Only events for which this is true count."},
+	}),
+}
+
+var ratioGrammar = &object{
+	name:    "ratio",
+	doc:     "One aggregate divided by another over the same window; null if either is null, or the second is 0.",
+	example: `ratio: {of: {sum: amount, where: abroad}, to: {sum: amount}}`,
+	keys: []key{
+		{name: "of", shape: &shape{object: termGrammar}, required: true, doc: "The dividend."},
+		{name: "to", shape: &shape{object: termGrammar}, required: true, doc: "The divisor."},
+	},
+}
+
+var termGrammar = &object{
+	name:    "term",
+	doc:     "One of a ratio's two aggregates.",
+	example: `of: {sum: amount, where: abroad}`,
+	keys: slices.Concat(aggregateKeys(nil, nil), paramsAsOn(), []key{
+		{name: "where", shape: text(exprText), doc: "Only events for which this is true count, beside the feature's `where`."},
+	}),
+}
+
+var byGrammar = &object{
+	name:    "by",
+	doc:     "The same in one mapping, where `limit` beside it is the aggregate's own.",
+	example: `by: {column: country, top: 10, rest: other, limit: 1000}`,
+	keys: []key{
+		{name: "column", shape: text(exprText), required: true, doc: "The column whose values are kept apart. Events for which it is null do not count."},
+		{name: "top", shape: text(intText), standard: "`limit`", doc: "Only the values with the most events; at most 10000."},
+		{name: "rest", shape: text(anyText), doc: "The key under which all other values are united. Without it they are left out."},
+		{name: "limit", shape: text(intText), standard: "1000", doc: "How many values are kept apart, at most 100000: with more, those of least hash."},
+	},
 }
 
 var aggregateDocs = map[string]string{
-	"count":        `How many values are not null; "*" counts every event.`,
-	"sum":          "The sum, exact and rounded once.",
-	"avg":          "The mean.",
-	"min":          "The least value.",
-	"max":          "The greatest value.",
-	"first":        "The value of the first event.",
-	"last":         "The value of the last event. Beside another aggregate it is a number N instead of a window: only the N latest events that pass `where`.",
-	"variance":     "The variance of the sample (n-1); null below two values.",
-	"stddev":       "The standard deviation of the sample.",
-	"variance_pop": "The variance of the population (n).",
-	"stddev_pop":   "The standard deviation of the population.",
+	"count":           `How many values are not null; "*" counts every event.`,
+	"sum":             "The sum, exact and rounded once.",
+	"avg":             "The mean.",
+	"min":             "The least value.",
+	"max":             "The greatest value.",
+	"first":           "The value of the first event.",
+	"last":            "The value of the last event. Beside another aggregate it is a number N instead of a window: only the N latest events that pass `where`.",
+	"variance":        "The variance of the sample (n-1); null below two values.",
+	"stddev":          "The standard deviation of the sample.",
+	"variance_pop":    "The variance of the population (n).",
+	"stddev_pop":      "The standard deviation of the population.",
+	"skew":            "The skewness of the sample, adjusted; null below three values, or if all are equal.",
+	"skew_pop":        "The skewness of the population.",
+	"kurtosis":        "The excess kurtosis of the sample, adjusted; null below four values, or if all are equal.",
+	"kurtosis_pop":    "The excess kurtosis of the population.",
+	"first_k":         "A list of the first `k` values, the oldest first.",
+	"last_k":          "A list of the last `k` values, the oldest first.",
+	"nth":             "The `n`-th value.",
+	"lag":             "The value `n` before the last.",
+	"top_k":           "A list of the `k` greatest values, the greatest first.",
+	"bottom_k":        "A list of the `k` least values, the least first.",
+	"mode":            "The most frequent value; the least of several.",
+	"count_distinct":  "How many different values there are, up to `limit`.",
+	"approx_distinct": "How many different values there are, approximately.",
+	"quantile":        "The value at a quantile, within the accuracy.",
+	"quantiles":       "A list of the values at several quantiles.",
+	"median":          "The value at the quantile 0.5.",
+	"histogram":       "A list of how many values lie below, between and above the edges of `buckets`.",
+	"frequent":        "A list of the `k` most frequent values, the most frequent first.",
+	"entropy":         "The Shannon entropy of the values' distribution, in bits.",
+	"ratio":           "One aggregate divided by another.",
+	"rate":            `The sum of a column, or the number of events for "*", by unit of time.`,
+	"time_since_last": "Seconds from the newest event to the instant asked for.",
+	"time_between":    "The mean of the seconds between successive events.",
+	"decayed_sum":     "The sum of values whose weight halves every `half_life`.",
+	"decayed_count":   "The number of events whose weight halves every `half_life`.",
+	"decayed_mean":    "The mean by these weights.",
+	"bool_and":        "Whether all values are true.",
+	"bool_or":         "Whether any value is true.",
+	"drawdown":        "The largest fraction lost from an earlier peak.",
+	"slope":           "The slope of the values' linear trend by unit of time.",
+	"covariance":      "The covariance of two columns, of the sample (n-1).",
+	"covariance_pop":  "The covariance of the population.",
+	"correlation":     "Pearson's correlation of two columns.",
+	"collect_list":    "A list of the latest `limit` values, the oldest first.",
+	"collect_set":     "A list of the different values, ascending, at most `limit`.",
 }
 
-func aggregateKeys() []key {
+// aggregateKeys are the aggregates that may stand in an object: nested is what one may be over beside
+// columns, ratio what divides two; nil if that cannot be.
+func aggregateKeys(nested, ratio *object) []key {
 	var keys []key
 	for _, name := range agg.Names() {
-		f := aggText
-		if name == "last" {
-			f = lastText
+		f, _ := agg.ByName(name)
+		_, most, _ := f.Columns()
+		s := &shape{format: aggText, object: nested}
+		switch {
+		case most == 0 && ratio == nil:
+			continue
+		case most == 0:
+			s = &shape{object: ratio}
+		case most == 2:
+			s = &shape{items: text(exprText)}
+		case name == "last" && nested != nil:
+			s.format = lastText
 		}
-		keys = append(keys, key{name: name, shape: text(f), doc: aggregateDocs[name]})
+		doc := aggregateDocs[name]
+		if nested == nil {
+			doc = "As on a feature."
+		}
+		keys = append(keys, key{name: name, shape: s, doc: doc})
 	}
 	return keys
 }
@@ -80,9 +180,9 @@ var eachGrammar = &object{
 	name:    "each",
 	doc:     "Every aggregate of `do` over every window of `over`, named `<of>_<do>_<over>`; over the lifetime `<of>_<do>`, and for \"*\" `count_<over>`. In the names, windows are written as `1h`, `tumbling_1h`, `tumbling_1h_current`, `hopping_1h_every_10m`, `session_30m`, `session_30m_closed`, `day` and `month_current` (in UTC), `day_America_New_York`, `from_7d_to_1d`, `last_10`.",
 	example: "each:\n  - {of: amount, do: [count, sum, avg, max], over: [1h, 24h, 7d, {calendar: day}, lifetime]}",
-	keys: []key{
-		{name: "of", shape: text(aggText), required: true, doc: `The column, or "*" for count.`},
+	keys: append([]key{
+		{name: "of", shape: text(aggText), required: true, doc: `The column, or "*" for every event.`},
 		{name: "do", shape: &shape{items: enum(agg.Names()...)}, required: true, doc: "The aggregates."},
 		{name: "over", shape: &shape{items: windowShape}, required: true, doc: "The windows; the word `lifetime` for all that was before."},
-	},
+	}, paramsAsOn()...),
 }

@@ -5,8 +5,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/penstock-ml/penstock/event"
 	"github.com/penstock-ml/penstock/internal/diag"
 	"github.com/penstock-ml/penstock/schemas"
+	"github.com/penstock-ml/penstock/transforms/agg"
 )
 
 // hostile are files of the largest size that ask for depth, or for time square in their size.
@@ -82,16 +84,7 @@ func FuzzCompile(f *testing.F) {
 			if len(v.Keys) != len(v.Entity.Keys) || v.Version == "" || len(v.Features) == 0 || v.Keep < v.History {
 				t.Fatalf("view %+v", v)
 			}
-			for _, g := range v.Layout.Groups {
-				if g.Input >= len(v.Inputs) || g.Filter >= len(v.Filters) {
-					t.Fatalf("group %+v of %d inputs, %d filters", g, len(v.Inputs), len(v.Filters))
-				}
-			}
-			for _, x := range v.Features {
-				if g := v.Layout.Groups[x.Group]; g.Filter != x.Filter || g.Parts&x.Func.Parts() != x.Func.Parts() || x.Doc == "" {
-					t.Fatalf("feature %+v in group %+v", x, g)
-				}
-			}
+			checkLayout(t, v)
 		}
 		again, _ := Compile("testdata/check/fuzz.yaml", []byte(src), opt)
 		for i, v := range plan.Views {
@@ -100,6 +93,41 @@ func FuzzCompile(f *testing.F) {
 			}
 		}
 	})
+}
+
+// checkLayout fails unless all that the features of a view read is kept, under their own conditions.
+func checkLayout(t *testing.T, v *View) {
+	t.Helper()
+	inputs := len(v.Inputs) + len(v.Derived)
+	for _, g := range v.Layout.Groups {
+		if g.Input >= inputs || g.Second > inputs || g.By > inputs || g.Filter >= len(v.Filters) || g.By > 0 && g.ByLimit < 1 {
+			t.Fatalf("group %+v of %d inputs, %d filters", g, inputs, len(v.Filters))
+		}
+	}
+	for _, f := range v.Features {
+		call := &f.Call
+		if f.Inner != nil {
+			checkCall(t, &f.Call, &f.Inner.Layout)
+			if call = &f.Inner.Call; !f.Inner.Window.Aligned() || f.Inner.Window.Current {
+				t.Fatalf("%s: inner window %s", f.Name, f.Inner.Window)
+			}
+		} else if f.Func != agg.Ratio && v.Layout.Groups[f.Group].Filter != f.Filter {
+			t.Fatalf("feature %+v in group %+v", f, v.Layout.Groups[f.Group])
+		}
+		checkCall(t, call, &v.Layout)
+		if f.Doc == "" || f.Type.Kind == event.Null || f.Filter >= len(v.Filters) {
+			t.Fatalf("feature %+v", f)
+		}
+	}
+}
+
+// checkCall asks an empty partial of the layout, which panics if it lacks what the call reads.
+func checkCall(t *testing.T, c *agg.Call, layout *agg.Layout) {
+	t.Helper()
+	p := agg.NewPartial(layout, nil)
+	if a := p.Answer(c, agg.At{Start: 0, End: 1, AsOf: 1}); a.Newest != event.MinTime {
+		t.Fatalf("%+v answers %+v over nothing", c, a)
+	}
 }
 
 func checkPlaces(t *testing.T, src string, diags diag.List) {

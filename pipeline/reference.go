@@ -110,6 +110,10 @@ func (f format) reference(values []string) string {
 		return "a duration, or `lifetime`"
 	case zoneText:
 		return "a time zone"
+	case intText:
+		return "a whole number"
+	case numberText:
+		return "a number"
 	case sizeText:
 		return "a size"
 	case startText:

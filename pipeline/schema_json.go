@@ -3,6 +3,7 @@ package pipeline
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 
 	"github.com/penstock-ml/penstock/transforms/agg"
 )
@@ -91,10 +92,12 @@ func objectSchema(o *object) map[string]any {
 	if len(choice) > 0 {
 		out["oneOf"] = choice
 	}
-	if o == featureGrammar {
+	if slices.Contains([]*object{featureGrammar, innerGrammar, termGrammar}, o) {
 		var any_ []any
 		for _, name := range agg.Names() {
-			any_ = append(any_, map[string]any{"required": []string{name}})
+			if o.key(name) != nil {
+				any_ = append(any_, map[string]any{"required": []string{name}})
+			}
 		}
 		out["anyOf"] = any_
 	}
@@ -148,6 +151,10 @@ func scalarSchema(s *shape) map[string]any {
 		return pattern(`^(earliest|latest)$|^[0-9]{4}-[0-9]{2}-[0-9]{2}T`)
 	case urlText:
 		return pattern(`^https?://`)
+	case intText:
+		return map[string]any{"anyOf": []any{map[string]any{"type": "integer"}, pattern(`^[+-]?[0-9]+$`)}}
+	case numberText:
+		return map[string]any{"anyOf": []any{map[string]any{"type": "number"}, pattern(`^[+-]?[0-9.]`)}}
 	case secretScalar:
 		return map[string]any{"type": "string", "pattern": `\$\{`}
 	case refText, brokerText:

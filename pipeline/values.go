@@ -50,6 +50,10 @@ func (f format) describe(values []string) string {
 		return "a column or a number"
 	case zoneText:
 		return "a time zone"
+	case intText:
+		return "a whole number"
+	case numberText:
+		return "a number"
 	}
 	return "a text"
 }
@@ -104,6 +108,14 @@ func (c *compiler) checkScalar(n *node, s *shape, in, name string) {
 		}
 	case zoneText:
 		c.checkZone(n, at)
+	case intText:
+		if _, err := strconv.Atoi(n.text); err != nil {
+			c.fail(n, "", "%s %q is not a whole number", at, n.shown())
+		}
+	case numberText:
+		if _, ok := parseNumber(n.text); !ok {
+			c.fail(n, "", "%s %q is not a number", at, n.shown())
+		}
 	case urlText:
 		c.checkURL(n, at)
 	case secretScalar:
@@ -224,6 +236,12 @@ func durationGuess(s string) string {
 		}
 	}
 	return "write a number and a unit, like 1h; " + durationHint
+}
+
+// parseNumber reads a finite number.
+func parseNumber(s string) (float64, bool) {
+	f, err := strconv.ParseFloat(s, 64)
+	return f, err == nil && f-f == 0 && !strings.ContainsAny(s, "xX_")
 }
 
 var sizeUnits = map[string]int64{"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}

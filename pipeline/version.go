@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/penstock-ml/penstock/transforms/agg"
 	"github.com/penstock-ml/penstock/transforms/window"
 	"github.com/penstock-ml/penstock/transforms/zone"
 )
@@ -75,10 +76,15 @@ func (scope *viewScope) storageText() string {
 		line("filter %d %s", i, p)
 	}
 	for i, g := range v.Layout.Groups {
-		line("group %d input %d filter %d parts %d", i, g.Input, g.Filter, g.Parts)
+		line("group %d input %d filter %d parts %d%s", i, g.Input, g.Filter, g.Parts, groupText(g))
 	}
 	for _, f := range v.Features {
-		line("feature %s group %d filter %d window %s", f.Func, f.Group, f.Filter, f.Window)
+		line("feature %s group %d filter %d window %s%s", f.Func, f.Group, f.Filter, f.Window, callText(&f.Call))
+		if in := f.Inner; in != nil {
+			line("inner %s group %d window %s empty %v%s", in.Func, in.Group, in.Window, in.Empty, callText(&in.Call))
+			g := in.Layout.Groups[0]
+			line("outer type %s parts %d%s", g.Type, g.Parts, groupText(g))
+		}
 	}
 	if usesZone(v) {
 		line("zones %s", zone.Version())
@@ -90,12 +96,51 @@ func (scope *viewScope) storageText() string {
 // lookupText tells what a feature of another view is: what it is called, and all that its answers depend on.
 func lookupText(f *Feature) string { return fmt.Sprintf("%s default %v", f.Doc, f.Default) }
 
+// groupText is what a group keeps beside its parts. What was not there when a view was first stored is not
+// written, so that its text stays the same.
+func groupText(g agg.Group) string {
+	var b strings.Builder
+	if g.Second != 0 {
+		fmt.Fprintf(&b, " second %d", g.Second)
+	}
+	if g.By != 0 {
+		fmt.Fprintf(&b, " by %d limit %d", g.By, g.ByLimit)
+	}
+	if k := g.Keeps; k != (agg.Structure{}) {
+		fmt.Fprintf(&b, " keeps %d k %d limit %d distinct %v half_life %s accuracy %v bounds %x dim %d",
+			k.Kind, k.K, k.Limit, k.Distinct, k.HalfLife, k.Accuracy, k.Bounds, k.Dim)
+	}
+	return b.String()
+}
+
+// callText is what a call asks for beside its function and group; empty if nothing.
+func callText(c *agg.Call) string {
+	var b strings.Builder
+	if c.K != 0 {
+		fmt.Fprintf(&b, " k %d", c.K)
+	}
+	if c.Quantiles != nil {
+		fmt.Fprintf(&b, " q %v", c.Quantiles)
+	}
+	if c.Per != 0 {
+		fmt.Fprintf(&b, " per %s", c.Per)
+	}
+	if c.By != nil {
+		fmt.Fprintf(&b, " top %d rest %q", c.By.Top, c.By.Rest)
+	}
+	for _, part := range []*agg.Call{c.Above, c.Over} {
+		if part != nil {
+			fmt.Fprintf(&b, " (%s group %d%s)", part.Func, part.Group, callText(part))
+		}
+	}
+	return b.String()
+}
+
 // usesZone tells whether an answer of the view depends on the data of time zones.
 func usesZone(v *View) bool {
 	of := func(w window.Spec) bool { return w.Kind == window.Calendar && w.Zone != time.UTC }
-	return slices.ContainsFunc(v.Features, func(f *Feature) bool {
-		return of(f.Window) || f.Inner != nil && of(f.Inner.Window)
-	})
+	feature := func(f *Feature) bool { return of(f.Window) || f.Inner != nil && of(f.Inner.Window) }
+	return slices.ContainsFunc(v.Features, feature) || slices.ContainsFunc(v.Lookups, func(l *Lookup) bool { return feature(l.Feature) })
 }
 
 // fieldText names a slot and its type: a field by its path, a computed column by its number.

@@ -74,9 +74,11 @@ type viewScope struct {
 	names   map[string]*node
 }
 
+// groupKey tells groups of the layout apart.
 type groupKey struct {
-	input, filter int
-	last          bool
+	input, second, filter, by, limit int
+	keeps                            agg.Structure
+	last                             bool
 }
 
 func (c *compiler) compileViews(n *node) {
@@ -182,10 +184,17 @@ func (v *viewScope) noteFields() {
 		}
 	}
 	for _, d := range v.decls {
-		note(d.where)
-		if !d.star {
-			note(d.arg)
-		}
+		d.each(func(a *aggregateDecl) {
+			note(a.where)
+			if !a.star {
+				for _, n := range a.args {
+					note(n)
+				}
+			}
+			if a.by != nil {
+				note(a.by.column)
+			}
+		})
 	}
 	if v.entity != nil {
 		for _, k := range v.entity.entity.Keys {
@@ -462,16 +471,17 @@ func (v *viewScope) filter(p *expr.Program) int {
 	return i
 }
 
-// group finds or adds a group of the layout and lets it keep parts. The groups of last-N windows are
-// apart from those that tiles keep.
-func (v *viewScope) group(k groupKey, t event.Type, parts agg.Parts) int {
+// group finds or adds a group of the layout that is like g, and lets it keep g's parts. The groups of last-N
+// windows are apart from those that tiles keep.
+func (v *viewScope) group(g agg.Group, last bool) int {
+	k := groupKey{g.Input, g.Second, g.Filter, g.By, g.ByLimit, g.Keeps, last}
 	i, ok := v.groups[k]
 	if !ok {
 		i = len(v.view.Layout.Groups)
 		v.groups[k] = i
-		v.view.Layout.Groups = append(v.view.Layout.Groups, agg.Group{Input: k.input, Type: t, Filter: k.filter})
+		v.view.Layout.Groups = append(v.view.Layout.Groups, g)
 	}
-	v.view.Layout.Groups[i].Parts |= parts
+	v.view.Layout.Groups[i].Parts |= g.Parts
 	return i
 }
 
@@ -480,6 +490,9 @@ func (v *viewScope) settleHistory() {
 	longest := event.Duration(0)
 	for _, d := range v.decls {
 		if reach, ok := d.window.Reach(); ok {
+			if d.inner != nil {
+				reach += innerSpan(d.inner.window) // an inner window that ends where the outer begins
+			}
 			longest = max(longest, reach)
 		}
 	}

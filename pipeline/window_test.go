@@ -111,4 +111,3 @@ func TestZoneInVersion(t *testing.T) {
 		seen[version] = text
 	}
 }
-

@@ -1,0 +1,95 @@
+package pipeline
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/penstock-ml/penstock/internal/diag"
+	"github.com/penstock-ml/penstock/transforms/agg"
+)
+
+// parameters are the keys beside an aggregate that say more about it, in the order of the reference.
+var parameters = []key{
+	{name: "k", shape: text(intText), doc: "How many values."},
+	{name: "n", shape: text(intText), doc: "Which value: of `nth`, from 1 for the first, or from -1 for the last back; of `lag`, how many before the last."},
+	{name: "distinct", shape: text(boolText), standard: "false", doc: "Each value once."},
+	{name: "q", shape: &shape{format: numberText, items: text(numberText)}, doc: "The quantile, 0 to 1; a list of them for `quantiles`."},
+	{name: "accuracy", shape: text(numberText), standard: "0.01", doc: "The relative error of quantiles."},
+	{name: "buckets", shape: &shape{items: text(numberText)}, doc: "The edges between the buckets of a histogram, ascending."},
+	{name: "per", shape: text(spanText), standard: "1s", doc: "The unit of time of a rate or slope."},
+	{name: "half_life", shape: text(spanText), doc: "After this long a value weighs half."},
+	{name: "dim", shape: text(intText), doc: "The length of the vectors in an array column; others count as null."},
+	{name: "limit", shape: text(intText), doc: "How many values, or distinct values, are kept. Beside `by`, how many keys are kept apart."},
+}
+
+// paramKeys are the parameters that some function takes.
+func paramKeys() []key {
+	return slices.DeleteFunc(slices.Clone(parameters), func(k key) bool { return len(takers(k.name)) == 0 })
+}
+
+// takers are the functions that take a parameter.
+func takers(param string) []string {
+	return slices.DeleteFunc(agg.Names(), func(name string) bool {
+		f, _ := agg.ByName(name)
+		return !slices.Contains(f.Params(), param)
+	})
+}
+
+// paramHint says which functions take a parameter.
+func paramHint(param string) string { return strings.Join(takers(param), ", ") + " take it" }
+
+// documentedParams are the parameters with the functions that take them in their text.
+func documentedParams() []key {
+	keys := paramKeys()
+	for i := range keys {
+		keys[i].doc = "With `" + strings.Join(takers(keys[i].name), "`, `") + "`. " + keys[i].doc
+	}
+	return keys
+}
+
+// paramsAsOn are the parameters where the reference has explained them already.
+func paramsAsOn() []key {
+	keys := paramKeys()
+	for i := range keys {
+		keys[i].doc, keys[i].standard = "As on a feature.", ""
+	}
+	return keys
+}
+
+// aggregateList names the first aggregates, for hints.
+func aggregateList() string { return diag.Enumerate(agg.Names()) }
+
+// otherNames are what aggregates are called elsewhere, with what to write here.
+var otherNames = map[string]string{
+	"mean": "avg", "average": "avg", "var": "variance", "var_samp": "variance", "var_pop": "variance_pop",
+	"std": "stddev", "stddev_samp": "stddev", "standard_deviation": "stddev", "skewness": "skew", "kurt": "kurtosis",
+	"distinct": "count_distinct", "unique": "count_distinct", "nunique": "count_distinct", "unique_count": "count_distinct", "distinct_count": "count_distinct",
+	"approx_count_distinct": "approx_distinct", "approx_unique_count": "approx_distinct", "hll": "approx_distinct", "cardinality": "approx_distinct",
+	"percentile": "quantile: amount, q: 0.95", "approx_percentile": "quantile: amount, q: 0.95", "percentiles": "quantiles: amount, q: [0.5, 0.95]",
+	"topk": "top_k: amount, k: 3", "bottomk": "bottom_k: amount, k: 3", "firstn": "first_k", "lastn": "last_k",
+	"topn_frequency": "frequent", "most_frequent": "mode", "collect": "collect_list", "list": "collect_list", "array_agg": "collect_list",
+	"set": "collect_set", "ewma": "decayed_mean", "ema": "decayed_mean", "ew_avg": "decayed_mean", "every": "bool_and", "all": "bool_and", "any": "bool_or",
+	"corr": "correlation", "covar": "covariance", "cov": "covariance", "covar_samp": "covariance", "covar_pop": "covariance_pop", "regr_slope": "slope", "trend": "slope",
+	"group_by": "by", "filter": "where", "over": "window",
+}
+
+var percentileName = regexp.MustCompile(`^p([1-9][0-9]?)$`)
+
+// otherName is what to write for a name that aggregates have elsewhere; empty if there is none.
+func otherName(name string) string {
+	name = strings.ToLower(name)
+	if m := percentileName.FindStringSubmatch(name); m != nil {
+		name = "percentile"
+		if _, ok := agg.ByName("quantile"); ok {
+			return "quantile: amount, q: 0." + strings.TrimRight(fmt.Sprintf("%02s", m[1]), "0")
+		}
+	}
+	write := otherNames[name]
+	head, _, _ := strings.Cut(write, ":")
+	if _, ok := agg.ByName(head); !ok && featureGrammar.key(head) == nil {
+		return ""
+	}
+	return write
+}
