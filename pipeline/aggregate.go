@@ -135,7 +135,19 @@ func (v *viewScope) declareArguments(a *aggregateDecl, use field) bool {
 		}
 	}
 	nested := use.value.kind == mappingNode && most > 0
-	return v.declareBy(a) && v.declareEmpty(a, nested) && ok
+	return v.declareBy(a) && v.declareEmpty(a, nested) && v.checkPositive(a) && ok
+}
+
+// checkPositive reports a zero where Params have it mean that nothing was given.
+func (v *viewScope) checkPositive(a *aggregateDecl) bool {
+	for _, name := range []string{"accuracy", "dim"} {
+		n := a.n.get(name)
+		if x := numbers(n); len(x) == 1 && x[0] <= 0 && slices.Contains(a.fn.Params(), name) {
+			v.c.fail(n, "", "%s: %s: %s is %s; it must be above 0", a.in, a.fn, name, n.shown())
+			return false
+		}
+	}
+	return true
 }
 
 // checkColumns reports a list of columns that is not of two.
@@ -279,9 +291,19 @@ func (v *viewScope) declareBy(a *aggregateDecl) bool {
 		if holder, column = n, n.get("column"); column == nil {
 			return false
 		}
+		for _, key := range []string{"top", "rest"} {
+			if at := a.n.keyNode(key); at != nil && !at.bad {
+				v.c.fail(at, "write it within by", "%s: %s stands beside by, whose bounds are within it", a.in, key)
+				return false
+			}
+		}
 	} else if limit := a.n.keyNode("limit"); limit != nil && slices.Contains(a.fn.Params(), "limit") {
 		v.c.fail(limit, fmt.Sprintf("write by: {column: %s, limit: …} for how many keys; limit beside it is then that of %s", oneLine(n.text), a.fn),
 			"%s: limit could be that of by or of %s", a.in, a.fn)
+		return false
+	}
+	if at := holder.keyNode("rest"); at != nil && !at.bad && a.fn.Ordered() {
+		v.c.fail(at, "delete it: the other values are left out", "%s: rest beside %s is not known: it is of one series of events", a.in, a.fn)
 		return false
 	}
 	a.by = &byDecl{column: column, rest: textOr(holder.get("rest"), ""), flat: holder == a.n}

@@ -121,11 +121,16 @@ func (v *viewScope) bindFunc(a *aggregateDecl, in, second event.Type) (agg.Needs
 	}
 	message, hint, _ := strings.Cut(err.Error(), "; ")
 	at := a.paramAt(message)
+	if name, ok := strings.CutPrefix(message, a.fn.String()+" does not take "); ok && a.n.has(name) {
+		at, hint = a.n.keyNode(name), paramHint(name)
+	}
 	switch {
 	case at == nil && !v.typed && !a.star:
 		return needs, call, t, false // a guessed type, perhaps
 	case at == nil && a.of:
 		at = a.fnAt
+	case at == nil && len(a.args) > 1 && in.Numeric():
+		at = a.args[1]
 	case at == nil && len(a.args) > 0:
 		at = a.args[0]
 	case at == nil:
@@ -221,9 +226,6 @@ func (a *aggregateDecl) paramAt(message string) *node {
 			continue
 		}
 		if n := a.n.get(p.name); n != nil {
-			if strings.Contains(message, "does not take") {
-				return a.n.keyNode(p.name)
-			}
 			return n
 		}
 		if slices.Contains(a.fn.Params(), p.name) && strings.Contains(message, " needs "+p.name) {

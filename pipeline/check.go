@@ -26,7 +26,11 @@ func (c *compiler) checkShape(n *node, s *shape, in, name string) {
 		}
 	case sequenceNode:
 		if s.items == nil {
-			c.fail(n, s.exampleHint(), "%s must be %s, not a list", where(in, name), s.describe())
+			hint := s.exampleHint()
+			if s.format == aggText || s.format == lastText {
+				hint = "make a feature of each"
+			}
+			c.fail(n, hint, "%s must be %s, not a list", where(in, name), s.describe())
 			return
 		}
 		if len(n.items) == 0 {

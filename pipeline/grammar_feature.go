@@ -30,7 +30,7 @@ daily_spend:  {avg: {sum: amount, window: {tumbling: 1d}}, window: 30d, empty: c
 
 var innerGrammar = &object{
 	name:    "inner",
-	doc:     "The inner aggregate of an aggregate of an aggregate, over windows that follow one another by the clock: tumbling, hopping or calendar. The outer one is over the answers of those that end within its own window.",
+	doc:     "The inner aggregate of an aggregate of an aggregate, over windows that follow one another by the clock: tumbling, hopping or calendar. The outer one is over the answers of those that end within its own window. The aggregates and their parameters are those of a [feature](#feature); beside them stand:",
 	example: `avg: {sum: amount, where: abroad, window: {tumbling: 1d}}`,
 	keys: slices.Concat(aggregateKeys(nil, ratioGrammar), paramsAsOn(), []key{
 		{name: "window", shape: windowShape, required: true, doc: "The inner windows."},
@@ -50,7 +50,7 @@ var ratioGrammar = &object{
 
 var termGrammar = &object{
 	name:    "term",
-	doc:     "One of a ratio's two aggregates.",
+	doc:     "One of a ratio's two aggregates. The aggregates and their parameters are those of a [feature](#feature); beside them stands:",
 	example: `of: {sum: amount, where: abroad}`,
 	keys: slices.Concat(aggregateKeys(nil, nil), paramsAsOn(), []key{
 		{name: "where", shape: text(exprText), doc: "Only events for which this is true count, beside the feature's `where`."},
@@ -138,7 +138,7 @@ func aggregateKeys(nested, ratio *object) []key {
 		}
 		doc := aggregateDocs[name]
 		if nested == nil {
-			doc = "As on a feature."
+			doc = asOnFeature
 		}
 		keys = append(keys, key{name: name, shape: s, doc: doc})
 	}
@@ -166,7 +166,7 @@ window: {from: 7d, to: 1d}`,
 		{name: "zone", shape: text(zoneText), standard: "UTC", doc: "With `calendar`: whose midnight; a name of the IANA database, like America/New_York."},
 		{name: "from", shape: text(spanText), oneOf: windowChoice, doc: "`[T-from, T-to)`: begins this long before T."},
 		{name: "to", shape: text(spanText), doc: "With `from`, and required there: ends this long before T."},
-		{name: "last", shape: text(anyText), oneOf: windowChoice, doc: "So many of the latest events that pass `where`, as `last: N` beside the aggregate."},
+		{name: "last", shape: text(intText), oneOf: windowChoice, doc: "So many of the latest events that pass `where`, as `last: N` beside the aggregate."},
 		{name: "current", shape: text(boolText), standard: "false", doc: "With `tumbling` and `calendar`: the span that T lies in, up to T."},
 		{name: "closed", shape: text(boolText), standard: "false", doc: "With `session`: the last one whose gap has passed by T."},
 	},
@@ -178,7 +178,7 @@ const windowChoice = "tumbling, hopping, session, calendar, from or last"
 
 var eachGrammar = &object{
 	name:    "each",
-	doc:     "Every aggregate of `do` over every window of `over`, named `<of>_<do>_<over>`; over the lifetime `<of>_<do>`, and for \"*\" `count_<over>`. In the names, windows are written as `1h`, `tumbling_1h`, `tumbling_1h_current`, `hopping_1h_every_10m`, `session_30m`, `session_30m_closed`, `day` and `month_current` (in UTC), `day_America_New_York`, `from_7d_to_1d`, `last_10`.",
+	doc:     "Every aggregate of `do` over every window of `over`, named `<of>_<do>_<over>`; over the lifetime `<of>_<do>`, and for \"*\" `count_<over>`. In the names, windows are written as `1h`, `tumbling_1h`, `tumbling_1h_current`, `hopping_1h_every_10m`, `session_30m`, `session_30m_closed`, `day` and `month_current` (in UTC), `day_America_New_York`, `from_7d_to_1d`, `last_10`. The parameters of a [feature](#feature)'s aggregates may stand beside, for those of `do` that take them.",
 	example: "each:\n  - {of: amount, do: [count, sum, avg, max], over: [1h, 24h, 7d, {calendar: day}, lifetime]}",
 	keys: append([]key{
 		{name: "of", shape: text(aggText), required: true, doc: `The column, or "*" for every event.`},

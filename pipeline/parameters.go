@@ -49,11 +49,14 @@ func documentedParams() []key {
 	return keys
 }
 
+// asOnFeature is the text of keys that the reference explains with features.
+const asOnFeature = "As on a feature."
+
 // paramsAsOn are the parameters where the reference has explained them already.
 func paramsAsOn() []key {
 	keys := paramKeys()
 	for i := range keys {
-		keys[i].doc, keys[i].standard = "As on a feature.", ""
+		keys[i].doc, keys[i].standard = asOnFeature, ""
 	}
 	return keys
 }

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/penstock-ml/penstock/event"
@@ -22,6 +23,9 @@ func Reference() string {
 		}
 		b.WriteString("\n| key | value | default | meaning |\n|---|---|---|---|\n")
 		for _, k := range o.keys {
+			if k.doc == asOnFeature {
+				continue // the object's text says so
+			}
 			standard := k.standard
 			switch {
 			case k.required:
@@ -32,12 +36,16 @@ func Reference() string {
 			fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", k.name, k.shape.reference(), standard, cell(k.doc))
 		}
 	}
-	b.WriteString("\n## Aggregates\n\nOver no value at all, `count` is 0 and the others are null. Nulls are skipped. Sums, means and\nvariances are exact, and rounded once. A sum of longs outside the range of a long is null.\n\n")
-	b.WriteString("| aggregate | over | answer |\n|---|---|---|\n")
+	b.WriteString("\n## Aggregates\n\nOver no value at all, `count`, `count_distinct` and `approx_distinct` are 0 and the others are null. Nulls are\nskipped. What is no sketch, and within its bounds, is exact and rounded once. A sum of longs outside the range of a long is null.\n[Aggregates](../aggregates.md) defines each of them.\n\n")
+	b.WriteString("| aggregate | over | beside it | answer |\n|---|---|---|---|\n")
 	for _, name := range agg.Names() {
 		f, _ := agg.ByName(name)
 		over, answer := aggregateTypes(f)
-		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", name, over, answer)
+		params := ""
+		if p := f.Params(); len(p) > 0 {
+			params = joinCode(p)
+		}
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", name, over, params, answer)
 	}
 	return b.String()
 }
@@ -136,34 +144,79 @@ func (f format) reference(values []string) string {
 
 // aggregateTypes says over which types an aggregate is defined, and of which type its answer is.
 func aggregateTypes(f agg.Func) (over, answer string) {
+	if f == agg.Ratio {
+		return "two aggregates", "double"
+	}
 	kinds := []event.Kind{
 		event.Bool, event.Long, event.Double, event.Decimal, event.String, event.Bytes, event.Timestamp,
 		event.LocalTimestamp, event.Date, event.TimeOfDay, event.List, event.Map,
 	}
-	var names []string
-	answers := map[string]bool{}
-	same := true
+	least, _, star := f.Columns()
+	var names, answers []string
+	same, array := true, true
 	for _, k := range kinds {
 		t := event.Type{Kind: k}
-		result, err := f.Result(t)
+		var second event.Type
+		if least == 2 {
+			second = t
+		}
+		_, _, result, err := agg.Bind(f, t, second, sampleParams(f))
 		if err != nil {
 			continue
 		}
 		names = append(names, k.String())
-		answers[result.Kind.String()] = true
 		same = same && result.Kind == k
+		array = array && result.Kind == event.List && result.Elem.Kind == k
+		if text := bare(result).String(); !slices.Contains(answers, text) {
+			answers = append(answers, text)
+		}
 	}
-	over = strings.Join(names, ", ")
-	if len(names) == len(kinds) {
+	over, answer = strings.Join(names, ", "), strings.Join(answers, " or ")
+	switch {
+	case len(answers) < 2:
+	case same:
+		answer = "the same type"
+	case array:
+		answer = "array of the same type"
+	}
+	switch len(names) {
+	case len(kinds):
 		over = "every type"
+	case len(kinds) - 2:
+		over = "every type but array and map"
 	}
-	if same {
-		return over, "the same type"
+	if least == 2 {
+		over = "two columns: " + over
 	}
-	for name := range answers {
-		answer = name
+	if slices.Contains(f.Params(), "dim") {
+		over += "; array with `dim`"
+		answer += "; array of double"
+	}
+	if star {
+		over += `; "*"`
 	}
 	return over, answer
+}
+
+// sampleParams are parameters that f takes and needs.
+func sampleParams(f agg.Func) agg.Params {
+	one := 1
+	var p agg.Params
+	for _, name := range f.Params() {
+		switch name {
+		case "k":
+			p.K = &one
+		case "n":
+			p.N = &one
+		case "q":
+			p.Quantiles = []float64{0.5}
+		case "buckets":
+			p.Buckets = []float64{1}
+		case "half_life":
+			p.HalfLife = event.Hour
+		}
+	}
+	return p
 }
 
 // ExpressionReference is the reference page of row expressions, in Markdown, made from the

@@ -82,9 +82,6 @@ var functions = [...]function{
 
 func (f Func) known() bool { return int(f) < len(functions) && functions[f].name != "" }
 
-// written tells whether users can write f: what came later is not known to the pipeline's grammar yet.
-func (f Func) written() bool { return f.known() && f <= StddevPop }
-
 // of is f's description; the zero one if f is not known.
 func (f Func) of() *function {
 	if !f.known() {
@@ -96,7 +93,7 @@ func (f Func) of() *function {
 // ByName finds a function by the name that users write.
 func ByName(name string) (Func, bool) {
 	for i := range functions {
-		if f := Func(i); f.written() && functions[i].name == name {
+		if f := Func(i); f.known() && functions[i].name == name {
 			return f, true
 		}
 	}
@@ -107,7 +104,7 @@ func ByName(name string) (Func, bool) {
 func Names() []string {
 	var names []string
 	for i := range functions {
-		if f := Func(i); f.written() {
+		if f := Func(i); f.known() {
 			names = append(names, functions[i].name)
 		}
 	}
