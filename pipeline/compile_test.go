@@ -129,10 +129,11 @@ func TestSurfaceExample(t *testing.T) {
 		if f.Name != w.name || f.Func != w.fn || f.Window != w.w || f.Filter != w.filter || f.Type.String() != w.typ || f.View != v {
 			t.Errorf("feature %d: %+v, want %+v", i, f, w)
 		}
-		if g := v.Layout.Groups[f.Group]; g.Filter != w.filter || g.Parts&w.fn.Parts() != w.fn.Parts() {
+		if g := v.Layout.Groups[f.Group]; g.Filter != w.filter {
 			t.Errorf("feature %s: group %+v", f.Name, g)
 		}
 	}
+	checkLayout(t, v)
 	if len(v.Features) != 5+16 || v.Features[20].Name != "amount_max" {
 		t.Errorf("%d features, the last is %s", len(v.Features), v.Features[len(v.Features)-1].Name)
 	}
