@@ -161,6 +161,9 @@ func (s *Store) Flush(ctx context.Context) error {
 	}
 }
 
+// Applied waits until readers see all that was handed over so far.
+func (s *Store) Applied(ctx context.Context) error { return s.waitApplied(ctx) }
+
 // waitApplied waits until the marks that are handed over now are visible.
 func (s *Store) waitApplied(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() {

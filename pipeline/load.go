@@ -18,6 +18,9 @@ type Options struct {
 	// Subject answers the latest schema of a registry's subject; nil: there is no network. It is
 	// called once for each subject.
 	Subject func(ref RegistryRef) (*schemas.Schema, error)
+	// Schema answers the schema of a source's events by the source's name, in place of what the file
+	// says; nil, or a nil answer: what the file says. Tests of pipelines give their own.
+	Schema func(source string) *schemas.Schema
 }
 
 // Load reads and compiles the pipeline file at path: see Compile. A file that cannot be read is a
@@ -44,19 +47,7 @@ func Compile(path string, src []byte, opt Options) (*Plan, diag.List) {
 		c.failAt(span{}, "", "the file is longer than 1 MiB")
 		return nil, c.diags
 	}
-	text := strings.TrimPrefix(string(src), "\ufeff")
-	text = strings.ReplaceAll(text, "\r\n", "\n")
-	if line, ok := badText(text); ok {
-		c.lines = newLines(strings.ToValidUTF8(text, "\ufffd"))
-		c.failAt(span{line, 1, 1}, "", "this line is not UTF-8 text")
-		return nil, c.finish()
-	}
-	c.lines = newLines(text)
-	root, found := parseYAML(text, c.lines)
-	for _, m := range found {
-		c.failAt(m.span, m.hint, "%s", m.message)
-	}
-	if len(found) == 0 {
+	if root, ok := c.parse(src); ok {
 		c.compile(root)
 	}
 	diags := c.finish()
@@ -64,6 +55,23 @@ func Compile(path string, src []byte, opt Options) (*Plan, diag.List) {
 		return nil, diags
 	}
 	return c.plan, diags
+}
+
+// parse reads the file's text as YAML; false if there are mistakes.
+func (c *compiler) parse(src []byte) (*node, bool) {
+	text := strings.TrimPrefix(string(src), "\ufeff")
+	text = strings.ReplaceAll(text, "\r\n", "\n")
+	if line, ok := badText(text); ok {
+		c.lines = newLines(strings.ToValidUTF8(text, "\ufffd"))
+		c.failAt(span{line, 1, 1}, "", "this line is not UTF-8 text")
+		return nil, false
+	}
+	c.lines = newLines(text)
+	root, found := parseYAML(text, c.lines)
+	for _, m := range found {
+		c.failAt(m.span, m.hint, "%s", m.message)
+	}
+	return root, len(found) == 0
 }
 
 // compiler is one run of Compile.

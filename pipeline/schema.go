@@ -16,6 +16,13 @@ const maxSchema = 4 << 20
 // resolveSchema finds the reader schema of a source.
 func (c *compiler) resolveSchema(s *sourceScope, source *node) {
 	n := source.get("schema")
+	if c.opt.Schema != nil {
+		if schema := c.opt.Schema(s.src.Name); schema != nil {
+			s.src.Schema = c.recordSchema(s.key, s, schema)
+			c.untyped = c.untyped || s.src.Schema == nil
+			return
+		}
+	}
 	switch {
 	case source.has("schema") && (n == nil || n.kind != mappingNode), n.has("registry") && n.has("file"):
 		// Reported by the grammar.

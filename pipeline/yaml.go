@@ -126,7 +126,7 @@ func parseYAML(src string, text *lines) (root *node, found []mistake) {
 	for i, d := range file.Docs {
 		n := r.read(d.Body)
 		if i > 0 {
-			r.fail(n.span, "a pipeline file is one YAML document", "put the second pipeline into a file of its own")
+			r.fail(n.span, "the file must be one YAML document", "put the second into a file of its own")
 			break
 		}
 		if d.Body != nil {
@@ -154,7 +154,7 @@ func checkTokens(tokens token.Tokens, text *lines) []mistake {
 		case token.MappingEndType, token.SequenceEndType:
 			depth--
 		case token.AliasType:
-			found = append(found, mistake{at, "a * begins a YAML alias, which a pipeline file cannot use", `quote it: "*"`})
+			found = append(found, mistake{at, "a * begins a YAML alias, which cannot be used here", `quote it: "*"`})
 		case token.AnchorType:
 			found = append(found, mistake{at, "YAML anchors are not known here", "quote the text if it begins with &"})
 		case token.TagType:

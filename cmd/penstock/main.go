@@ -20,9 +20,10 @@ import (
 
 // Exit codes: 0 done, 1 failed or mistakes found, 2 misused, 3 a difference was found.
 const (
-	exitDone   = 0
-	exitFailed = 1
-	exitMisuse = 2
+	exitDone    = 0
+	exitFailed  = 1
+	exitMisuse  = 2
+	exitDiffers = 3
 )
 
 // cli is the command line; kong reads it.
@@ -34,6 +35,7 @@ type cli struct {
 	Check   checkCmd   `cmd:"" help:"Find every mistake in pipeline files."`
 	Plan    planCmd    `cmd:"" help:"Tell how a pipeline file differs from the plan of a state directory."`
 	Run     runCmd     `cmd:"" help:"Consume events, keep features, serve them."`
+	Test    testCmd    `cmd:"" help:"Run tests of pipelines: events in, what is expected of features."`
 	Produce produceCmd `cmd:"" help:"Send the rows of a file to a topic, as Avro."`
 	Get     getCmd     `cmd:"" help:"Look features of one entity up."`
 	Export  exportCmd  `cmd:"" help:"Write a training table: a spine with features as of each row's instant."`
@@ -108,6 +110,8 @@ func report(errs io.Writer, err error) int {
 		return exitDone
 	case errors.Is(err, errPrinted):
 		return exitFailed
+	case errors.Is(err, errDiffers):
+		return exitDiffers
 	}
 	_, _ = fmt.Fprintf(errs, "penstock: %v\n", err)
 	if h := hintOf(err); h != "" && !strings.Contains(err.Error(), "hint: ") {

@@ -105,7 +105,19 @@ func apart(a, b event.Time, gap event.Duration) bool {
 }
 
 // unitBegin is the beginning of the calendar unit that t lies in: units begin where their first date does.
+// Where RFC 3339 cannot write a year (and some days beside), every unit is a day of UTC.
 func unitBegin(u window.Unit, zone *time.Location, t event.Time) event.Time {
+	first, last := time.Date(0, 1, 3, 0, 0, 0, 0, time.UTC), time.Date(9999, 12, 29, 0, 0, 0, 0, time.UTC)
+	if t.Go().Before(first) || t.Go().After(last) {
+		day := t / event.Time(event.Day)
+		if t < 0 && t%event.Time(event.Day) != 0 {
+			day--
+		}
+		if day < event.MinTime/event.Time(event.Day) {
+			return event.MinTime
+		}
+		return day * event.Time(event.Day)
+	}
 	year, month, day := t.Go().In(zone).Date()
 	// Where a clock is set back over midnight, a date may begin twice: so the next unit may have begun.
 	for _, step := range []int{1, 0, -1} {

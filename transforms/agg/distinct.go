@@ -31,8 +31,9 @@ import (
 // the number of leading zeros in the rest of the hash, plus 1: in the byte more.
 type distinct struct {
 	form      form
-	entries   []uint32 // sorted and unique up to tidy; none if there are registers
+	entries   []uint32 // sorted and unique up to tidied; none if there are registers
 	tidied    int
+	spare     []uint32
 	registers []uint8 // nil or empty: entries
 	memory    []uint8 // of registers
 	scratch   []byte
@@ -107,7 +108,11 @@ func (k *distinct) tidy() {
 	if len(k.registers) != 0 || k.tidied == len(k.entries) {
 		return
 	}
-	slices.Sort(k.entries)
+	fresh := k.entries[k.tidied:]
+	slices.Sort(fresh)
+	if k.tidied > 0 && k.entries[k.tidied-1] > fresh[0] {
+		k.unite(k.entries[:k.tidied], fresh)
+	}
 	w := 0
 	for i, e := range k.entries { // of equal ones the last has the most zeros
 		if i+1 == len(k.entries) || k.entries[i+1]>>6 != e>>6 {
@@ -123,6 +128,19 @@ func (k *distinct) tidy() {
 	}
 	if cap(k.entries) < 2*w { // so that sorting is rare
 		k.entries = slices.Grow(k.entries, w)
+	}
+}
+
+// unite makes one sorted list of two that lie one behind the other.
+func (k *distinct) unite(x, y []uint32) {
+	k.spare = append(k.spare[:0], x...)
+	x = k.spare
+	for i := range k.entries {
+		if len(y) == 0 || len(x) > 0 && x[0] <= y[0] {
+			k.entries[i], x = x[0], x[1:]
+		} else {
+			k.entries[i], y = y[0], y[1:]
+		}
 	}
 }
 
@@ -262,7 +280,7 @@ func (k *distinct) estimate() float64 {
 		counts[r]++
 	}
 	const m = registers
-	z := float64(m * tau(1-counts[maxRegister]/m))
+	z := float64(m * tau(1-float64(counts[maxRegister]/m)))
 	for i := maxRegister - 1; i >= 1; i-- {
 		z = 0.5 * (z + counts[i])
 	}

@@ -11,7 +11,7 @@ import (
 // quantiles is KeepQuantiles: a DDSketch (Masson, Rim, Lee, 2019) that never collapses: how many values
 // fell into each of the buckets that cut the numbers so finely that a value is within Accuracy of the
 // middle of its bucket. Zeros, infinities and NaN are counted apart, and the least and greatest value are
-// kept exactly, so an answer is never outside of them. It answers quantile, quantiles and median.
+// kept and answered exactly. It answers quantile, quantiles and median.
 //
 // Written here and not taken from DataDog/sketches-go, which the tests compare with: its buckets come of
 // math.Log2 and of products that compilers may fuse, so a value near an edge falls into another bucket on
@@ -317,14 +317,19 @@ func (k *quantiles) quantile(q float64) float64 {
 	if k.special[qNaN] != 0 {
 		return math.NaN()
 	}
-	below := k.sides[0].total()
-	n := k.special[qNegInf] + below + k.special[qZeros] + k.sides[1].total() + k.special[qPosInf]
+	below, above := k.sides[0].total(), k.sides[1].total()
+	n := k.special[qNegInf] + below + k.special[qZeros] + above + k.special[qPosInf]
 	rank := uint64(math.Floor(float64(q * float64(max(n, 1)-1))))
 	if rank < k.special[qNegInf] {
 		return math.Inf(-1)
 	}
 	rank -= k.special[qNegInf]
-	if rank < below {
+	switch {
+	case rank < below && rank == 0:
+		return keyDouble(k.low)
+	case rank < below && rank == below-1 && above == 0:
+		return keyDouble(k.high)
+	case rank < below:
 		return k.clamp(-k.middle(k.sides[0].at(below - 1 - rank)))
 	}
 	rank -= below
@@ -332,7 +337,12 @@ func (k *quantiles) quantile(q float64) float64 {
 		return 0
 	}
 	rank -= k.special[qZeros]
-	if rank < k.sides[1].total() {
+	switch {
+	case rank < above && rank == above-1:
+		return keyDouble(k.high)
+	case rank < above && rank == 0 && below == 0:
+		return keyDouble(k.low)
+	case rank < above:
 		return k.clamp(k.middle(k.sides[1].at(rank)))
 	}
 	return math.Inf(1)

@@ -128,7 +128,7 @@ func Floor(t event.Time, size event.Duration) event.Time {
 // floor is the beginning of the unit that t lies in, in a zone: the greatest one at or before t.
 func (u Unit) floor(t event.Time, zone *time.Location) event.Time {
 	if t < minCalendar || t > maxCalendar {
-		return Floor(t, event.Day) // beyond any calendar's use
+		return Floor(t, event.Day) // where RFC 3339 cannot write a year, every unit is a day of UTC
 	}
 	year, month, day := t.Go().In(zone).Date()
 	switch u {
