@@ -277,12 +277,36 @@ func TestHotPathDoesNotAllocate(t *testing.T) {
 	for i, in := range types {
 		parts := PartMin | PartMax | PartFirst | PartLast
 		if in.Numeric() {
-			parts |= PartSum | PartSquares
+			parts |= partsOfNumbers
 		}
-		l.Groups = append(l.Groups, Group{Input: i, Type: in, Filter: i%2 - 1, Parts: parts})
+		l.Groups = append(l.Groups, Group{Input: i, Type: in, Filter: i%2 - 1, Parts: parts | PartOldest})
 	}
-	l.Groups = append(l.Groups, Group{Input: -1, Filter: -1})
-	row.Values = []event.Value{event.DoubleOf(0), event.LongOf(0), event.StringOf("country"), event.DecimalOf(big.NewInt(99), 2)}
+	l.Groups = append(l.Groups, Group{Input: -1, Filter: -1, Parts: PartOldest})
+	vector := func(x float64) event.Value {
+		return event.Value{Kind: event.List, Str: string(event.AppendList(nil, event.DoubleOf(x), event.Value{}, event.DoubleOf(-x)))}
+	}
+	for i, in := range append(types, event.Type{Kind: event.List, Elem: &double}) {
+		for _, keeps := range []Structure{
+			{Kind: KeepTrend},
+			{Kind: KeepDecay, HalfLife: 1000},
+			{Kind: KeepCross},
+			{Kind: KeepVectorSum, Dim: 3},
+			{Kind: KeepVectorMin, Dim: 3},
+			{Kind: KeepVectorMax, Dim: 3},
+			{Kind: KeepVectorDecay, Dim: 3, HalfLife: 1000},
+		} {
+			if in.Numeric() == (keeps.Dim == 0) && (in.Numeric() || in.Kind == event.List) {
+				g := Group{Input: i, Type: in, Filter: -1, Keeps: keeps}
+				if keeps.Kind == KeepCross {
+					g.Second, g.SecondType = i/3*3+1, types[i/3*3]
+				}
+				l.Groups = append(l.Groups, g)
+			}
+		}
+	}
+	row.Values = []event.Value{
+		event.DoubleOf(0), event.LongOf(0), event.StringOf("country"), event.DecimalOf(big.NewInt(99), 2), vector(2.5),
+	}
 	p, q := NewPartial(l, nil), NewPartial(l, nil)
 	step := func() {
 		row.Time++

@@ -30,9 +30,34 @@ func BenchmarkAdd(b *testing.B) {
 		{"sum-min-max", PartSum | PartMin | PartMax},
 		{"variance", PartSum | PartSquares},
 		{"first-last", PartFirst | PartLast},
+		{"kurtosis", partsOfNumbers},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			p := NewPartial(&Layout{Groups: []Group{{Input: 0, Type: double, Filter: -1, Parts: c.parts}}}, nil)
+			rows := money(1024)
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				p.Add(&rows[i&1023])
+			}
+		})
+	}
+}
+
+func BenchmarkAddStructure(b *testing.B) {
+	for _, c := range []struct {
+		name  string
+		keeps Structure
+	}{
+		{"cross", Structure{Kind: KeepCross}},
+		{"trend", Structure{Kind: KeepTrend}},
+		{"decay", Structure{Kind: KeepDecay, HalfLife: event.Hour}},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			g := Group{Input: 0, Type: double, Filter: -1, Keeps: c.keeps}
+			if c.keeps.Kind == KeepCross {
+				g.Second, g.SecondType = 1, double
+			}
+			p := NewPartial(&Layout{Groups: []Group{g}}, nil)
 			rows := money(1024)
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {

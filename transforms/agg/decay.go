@@ -140,7 +140,6 @@ func (k *decay) merge(other keeper) {
 	if !o.any {
 		return
 	}
-	k.at(o.newest)
 	for n := o.newest; n > o.newest-4; n-- {
 		from := o.live(n)
 		if from == nil {

@@ -12,10 +12,12 @@ import (
 	"github.com/penstock-ml/penstock/event"
 )
 
+func fuzzTypes() []event.Type { return append(slices.Clone(inputTypes), vectors) }
+
 // fuzzLayout has every class of group and every structure.
 func fuzzLayout() *lawPlan {
 	plan := &lawPlan{l: &Layout{}}
-	for i, t := range inputTypes {
+	for i, t := range fuzzTypes() {
 		for _, c := range lawFuncs {
 			plan.bind(c.f, c.p, Group{Input: i, Type: t, Filter: i%3 - 1})
 			if t.Numeric() {
@@ -46,7 +48,7 @@ func FuzzMergeEncoded(f *testing.F) {
 	f.Add(p.Append(nil))
 	for i := range 20 {
 		row := event.Row{Time: event.Time(i), Pass: uint64(i), Pos: event.Position{Offset: int64(i)}, Order: event.LongOf(int64(i % 3))}
-		for _, t := range inputTypes {
+		for _, t := range fuzzTypes() {
 			v := event.Value{Kind: t.Kind, Num: uint64(i * 1000), Str: string(event.AppendList(nil, event.LongOf(int64(i))))}
 			if t.Kind == event.Double {
 				v = event.DoubleOf(float64(i) / 7)
@@ -100,7 +102,7 @@ func TestDamagedBytes(t *testing.T) {
 		p := NewPartial(plan.l, nil)
 		for i := range r.IntN(4) {
 			row := event.Row{Time: event.Time(r.Int64N(1000)), Pass: r.Uint64(), Pos: event.Position{Offset: int64(i)}, Order: event.LongOf(r.Int64N(3))}
-			for _, in := range inputTypes {
+			for _, in := range fuzzTypes() {
 				row.Values = append(row.Values, draw(r, in, patterns[r.IntN(len(patterns))]))
 			}
 			p.Add(&row)

@@ -41,6 +41,10 @@ func naive(rows []event.Row, g Group, c *Call, at At) Answer {
 	if len(rows) == 0 {
 		return a
 	}
+	if g.Keeps.Dim > 0 && f != Last {
+		a.Value = naiveVector(rows, g, c, at)
+		return a
+	}
 	switch f {
 	case Min, BoolAnd:
 		a.Value = naiveExtreme(rows, g, Min)

@@ -253,3 +253,35 @@ func phase(t event.Time, h int64) (k int64, f float64) {
 func generationOf(k int64) int64 {
 	return new(big.Int).Div(big.NewInt(k), big.NewInt(1024)).Int64()
 }
+
+// naiveVector answers c for each element as if it were a column, as doubles.
+func naiveVector(rows []event.Row, g Group, c *Call, at At) event.Value {
+	var out []byte
+	for i := range g.Keeps.Dim {
+		var column []event.Row
+		for _, r := range rows {
+			_ = event.EachElem(r.Values[g.Input].Str, func(j int, e event.Value) error {
+				if j == i && !e.IsNull() {
+					column = append(column, event.Row{Time: r.Time, Values: []event.Value{e}})
+				}
+				return nil
+			})
+		}
+		one := Group{Type: *g.Type.Elem, Keeps: Structure{HalfLife: g.Keeps.HalfLife}}
+		var v event.Value
+		if c.Func == Sum && one.Type.Kind == event.Long && len(column) > 0 {
+			total := new(big.Rat)
+			for _, r := range column {
+				total.Add(total, rational(r.Values[0]))
+			}
+			v = nearest(total)
+		} else {
+			v = naive(column, one, c, at).Value
+		}
+		if v.Kind == event.Long {
+			v = nearest(rational(v))
+		}
+		out = event.AppendValue(out, v)
+	}
+	return event.Value{Kind: event.List, Str: string(out)}
+}

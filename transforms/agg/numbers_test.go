@@ -155,7 +155,7 @@ func TestNumbersByHand(t *testing.T) {
 		{DecayedSum, Params{HalfLife: 50 * event.Second}, double, none, points(doubles(8)), "2"},
 		{DecayedCount, Params{HalfLife: 50 * event.Second}, none, none, points(longs(1)), "0.25"},
 		{DecayedMean, Params{HalfLife: event.Second}, double, none, points(doubles(0, 3)), "2"},
-		{DecayedMean, Params{HalfLife: 1}, double, none, points(doubles(1, 3)), "3"},  // 2^-1000000 is gone
+		{DecayedMean, Params{HalfLife: 1}, double, none, points(doubles(1, 3)), "3"}, // 2^-1000000 is gone
 		{DecayedSum, Params{HalfLife: 1}, double, none, points(doubles(1, 1e308)), "0"},
 		{DecayedSum, hour, double, none, points(doubles(1, nan)), "NaN"},
 		{DecayedSum, Params{HalfLife: 1}, double, none, points(doubles(-inf, 1)), "-Infinity"},
