@@ -65,6 +65,7 @@ type group struct {
 	kind    event.Kind
 	parts   Parts
 	flags   byte
+	more    bool // there is extra or keep
 	scale   uint64
 	count   int64
 	newest  event.Time
@@ -84,14 +85,6 @@ type ends struct {
 	low, high   []byte // the least and greatest, of classText and classDecimal; valid if count > 0
 	first, last edge
 	out         []byte // the sum of decimals that Finish answered
-}
-
-// extra holds what few groups ask of a row, and what few keep of it.
-type extra struct {
-	of     *Group
-	second event.Value // of the row at hand; null if there is none
-	oldest event.Time
-	moments
 }
 
 // edge is a row's place in tie order and its value there.
@@ -167,6 +160,7 @@ func newGroup(i int, of *Group) group {
 		g.extra = &extra{of: of, oldest: event.MaxTime}
 	}
 	g.keep, g.keeps, g.by = newKeeper(of), of.Keeps.Kind, of.By != 0
+	g.more = g.extra != nil || g.keep != nil
 	return g
 }
 
@@ -218,15 +212,12 @@ func (p *Partial) Add(r *event.Row) {
 			if v.Kind == event.Null || v.Kind != g.kind || v.Kind == event.Decimal && v.Num != g.scale {
 				continue
 			}
-			if g.extra != nil && !g.extra.admits(v, r) {
+			if g.more && !g.addMore(v, r) {
 				continue
 			}
 			p.addValue(g, v, r)
-		} else if g.extra != nil || g.keep != nil {
-			if g.extra != nil && !g.extra.admits(&event.Value{}, r) {
-				continue
-			}
-			p.addMore(g, &event.Value{}, r)
+		} else if g.more && !g.addMore(&event.Value{}, r) {
+			continue
 		}
 		g.count++
 		if r.Time > g.newest {
@@ -248,64 +239,6 @@ func (p *Partial) addValue(g *group, v *event.Value, r *event.Row) {
 	}
 	if g.parts&(PartFirst|PartLast) != 0 {
 		g.place(v, r)
-	}
-	if g.extra != nil || g.keep != nil {
-		p.addMore(g, v, r)
-	}
-}
-
-// admits tells whether all that a row counts by, but its input, is there; it notes the second input.
-func (x *extra) admits(v *event.Value, r *event.Row) bool {
-	of := x.of
-	if of.Keeps.Dim != 0 && (v.Kind != event.List || elements(v.Str) != of.Keeps.Dim) {
-		return false
-	}
-	if of.By != 0 {
-		if _, ok := inputOf(r, of.By, of.ByType); !ok {
-			return false
-		}
-	}
-	if of.Second == 0 {
-		return true
-	}
-	ok := false
-	x.second, ok = inputOf(r, of.Second, of.SecondType)
-	return ok
-}
-
-// inputOf is input n, counted from 1, of a row; ok is false if it is null or not of type t.
-func inputOf(r *event.Row, n int, t event.Type) (v event.Value, ok bool) {
-	if n > len(r.Values) {
-		return event.Value{}, false
-	}
-	v = r.Values[n-1]
-	return v, v.Kind == t.Kind && v.Kind != event.Null && (v.Kind != event.Decimal || v.Num == uint64(t.Scale))
-}
-
-// elements counts the elements of an encoded list; -1 if it is none.
-func elements(s string) int {
-	n := 0
-	for ; s != ""; n++ {
-		var err error
-		if _, s, err = event.DecodeValue(s); err != nil {
-			return -1
-		}
-	}
-	return n
-}
-
-// addMore adds to what few groups keep.
-func (p *Partial) addMore(g *group, v *event.Value, r *event.Row) {
-	second := event.Value{}
-	if x := g.extra; x != nil {
-		second = x.second
-		x.oldest = min(x.oldest, r.Time)
-		if g.parts&(PartCubes|PartFourths) != 0 {
-			x.moments.add(v, g.parts)
-		}
-	}
-	if g.keep != nil {
-		g.keep.add(*v, second, r)
 	}
 }
 
