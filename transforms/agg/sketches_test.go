@@ -3,6 +3,7 @@ package agg
 import (
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -311,6 +312,55 @@ func TestBoundedWithEqualHashes(t *testing.T) {
 	b.heapify()
 	if top := b.at(b.heap[0]).num; top != 3 {
 		t.Errorf("of equal hashes %d would leave first, want the greatest value", top)
+	}
+}
+
+// Of many values those of smallest hash are kept, with all their rows, in any order and split.
+func TestManyValues(t *testing.T) {
+	const limit, distinct = 1000, 20_000
+	text := event.Type{Kind: event.String}
+	all := make([]event.Value, distinct)
+	for i := range all {
+		all[i] = event.StringOf(fmt.Sprint("value ", i))
+	}
+	sorted := slices.Clone(all)
+	slices.SortFunc(sorted, compareHashes)
+	want := map[string]uint64{}
+	for i, v := range sorted[:limit] {
+		want[v.Str] = uint64(i%7 + 1)
+	}
+	r := rand.New(rand.NewPCG(6, 6))
+	var whole []byte
+	for range 3 {
+		parts := make([]*values, 4)
+		for i := range parts {
+			parts[i] = newKeeper(&Group{Type: text, Keeps: Structure{Kind: KeepValues, Limit: limit}}).(*values)
+		}
+		for round := range 7 {
+			r.Shuffle(distinct, func(i, j int) { all[i], all[j] = all[j], all[i] })
+			for _, v := range all {
+				if n, ok := want[v.Str]; !ok || uint64(round) < n {
+					parts[r.IntN(4)].add(v, event.Value{}, nil)
+				}
+			}
+		}
+		for _, p := range parts[1:] {
+			if err := parts[0].mergeEncoded(p.append(nil)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got := map[string]uint64{}
+		for i := range parts[0].set.slots {
+			got[parts[0].set.at(int32(i)).str] = parts[0].counts[i]
+		}
+		if !maps.Equal(got, want) {
+			t.Fatalf("%d values are kept, want the %d of smallest hash with all their rows", len(got), len(want))
+		}
+		if enc := parts[0].append(nil); whole == nil {
+			whole = enc
+		} else if !slices.Equal(enc, whole) {
+			t.Fatal("another order gives other bytes")
+		}
 	}
 }
 

@@ -321,11 +321,13 @@ func TestStructureLaws(t *testing.T) {
 			same("identity on the right", m(partialOf(l, rows), NewPartial(l, nil)))
 			same("left first", m(m(x, y), z))
 			same("right first", m(x, m(y, z)))
-			one := NewPartial(l, nil)
-			for k := range rows {
-				one = m(one, partialOf(l, rows[k:k+1]))
+			if len(rows) < 10 {
+				one := NewPartial(l, nil)
+				for k := range rows {
+					one = m(one, partialOf(l, rows[k:k+1]))
+				}
+				same("add is merge of one", one)
 			}
-			same("add is merge of one", one)
 			if !l.Ordered() {
 				same("commuted", m(z, x, y))
 			}
