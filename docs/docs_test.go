@@ -48,7 +48,9 @@ var scenarios = map[string]func(*session){
 	"README.md":                       (*session).flightsReady,
 	"docs/serving.md":                 (*session).transactions,
 	"docs/exports.md":                 (*session).transactions,
+	"docs/testing.md":                 (*session).transactions,
 	"examples/transactions/README.md": (*session).transactions,
+	"examples/semantics/README.md":    (*session).semantics,
 	"examples/flights/README.md":      (*session).flights,
 }
 
@@ -259,6 +261,9 @@ func freeAddr(t *testing.T) string {
 // transactions is a copy of the example.
 func (s *session) transactions() { s.copyDir("examples/transactions", s.dir) }
 
+// semantics is a copy of the engine's own tests.
+func (s *session) semantics() { s.copyDir("examples/semantics", s.dir) }
+
 // flights is the repository's examples, beside a broker and a registry without anything in them.
 func (s *session) flights() {
 	s.t.Helper()
@@ -278,7 +283,7 @@ func (s *session) flightsReady() {
 	s.t.Helper()
 	s.flights()
 	s.command("setup", `go run ./examples/flights/load --brokers localhost:9092 --registry http://localhost:8081 --spine labels.csv
-cp examples/flights/*.avsc examples/flights/pipeline.yaml .`)
+cp examples/flights/*.avsc examples/flights/*.yaml .`)
 }
 
 func (s *session) copyDir(from, to string) {
