@@ -171,7 +171,6 @@ type deadKey struct {
 	partition int32
 	offset    int64
 	view      string
-	index     int
 }
 
 // Send takes a dead letter.

@@ -141,9 +141,7 @@ func (c *Case) run(ctx context.Context, md mode) (out []Failure) {
 	if err != nil {
 		return []Failure{m.failure(c.name, "%v", err)}
 	}
-	at := c.name
 	for _, s := range c.steps {
-		at = s.at()
 		if err = ctx.Err(); err == nil {
 			err = s.run(ctx, m)
 		}
@@ -151,7 +149,7 @@ func (c *Case) run(ctx context.Context, md mode) (out []Failure) {
 			err = m.restart(ctx, md.restart)
 		}
 		if err != nil {
-			m.fail(at, "%v", err)
+			m.fail(s.at(), "%v", err)
 			break
 		}
 	}
