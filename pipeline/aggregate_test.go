@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/penstock-ml/penstock/event"
+	"github.com/penstock-ml/penstock/schemas"
 	"github.com/penstock-ml/penstock/transforms/agg"
 )
 
@@ -173,5 +174,45 @@ func TestParametersOffline(t *testing.T) {
 	}
 	if errors, _ := diags.Count(); errors != 6 {
 		t.Errorf("%d mistakes:\n%s", errors, diags)
+	}
+}
+
+// Over arrays of numbers dim is needed, where anything works on them element by element.
+func TestVectors(t *testing.T) {
+	schema, err := schemas.Parse([]byte(documentSchema))
+	if err != nil {
+		t.Fatal(err)
+	}
+	opt := online(t)
+	opt.Subject = func(RegistryRef) (*schemas.Schema, error) { return schema, nil }
+	compile := func(text string) (*Plan, string) {
+		src := "pipeline: p\nsources:\n  s:\n    kafka: {brokers: [\"h:1\"], topic: t}\n    schema: {registry: \"http://r\"}\n    time: ts\n" +
+			"entities: {user: {user_id: string}}\nviews: {v: {source: s, entity: user, features: {f: " + text + "}}}\n"
+		plan, diags := Compile("p.yaml", []byte(src), opt)
+		return plan, diags.String()
+	}
+	for _, text := range []string{"{avg: embedding, dim: 3}", "{last: embedding, dim: 3}", "{decayed_mean: embedding, dim: 3, half_life: 1h}", "{last: embedding}", "{max: embedding, dim: 10000, window: 1h}"} {
+		plan, diags := compile(text)
+		if plan == nil {
+			t.Errorf("%s:\n%s", text, diags)
+			continue
+		}
+		if f := plan.Views[0].Features[0]; f.Type.Kind != event.List || f.Type.Elem.Kind != event.Double {
+			t.Errorf("%s is %s", text, f.Type)
+		}
+		checkLayout(t, plan.Views[0])
+	}
+	for text, want := range map[string]string{
+		"{avg: embedding}":                                             "needs dim",
+		"{decayed_mean: embedding, half_life: 1h}":                     "needs dim",
+		"{avg: embedding, dim: 10001}":                                 "dim is 10001",
+		"{avg: embedding, dim: -1}":                                    "dim is -1",
+		"{variance: embedding, dim: 3}":                                "variance does not take dim",
+		"{median: embedding}":                                          "median of array of double is not defined",
+		"{avg: {last: embedding, window: {tumbling: 1d}}, window: 7d}": "needs dim",
+	} {
+		if _, diags := compile(text); !strings.Contains(diags, want) || !strings.Contains(diags, "^") {
+			t.Errorf("%s: %q is not reported:\n%s", text, want, diags)
+		}
 	}
 }

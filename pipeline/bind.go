@@ -2,7 +2,6 @@ package pipeline
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -222,7 +221,7 @@ func numbers(n *node) []float64 {
 // one; nil if the message is about something else.
 func (a *aggregateDecl) paramAt(message string) *node {
 	for _, p := range paramKeys() {
-		if !regexp.MustCompile(`\b` + p.name + `\b`).MatchString(message) {
+		if !paramWords()[p.name].MatchString(message) {
 			continue
 		}
 		if n := a.n.get(p.name); n != nil {

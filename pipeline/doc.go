@@ -13,7 +13,11 @@ import (
 func (d *featureDecl) doc(b *bound) string {
 	text := d.aggregateDecl.what(b)
 	if d.inner != nil {
-		text += " of each " + d.inner.window.String() + " that ends within " + strings.TrimPrefix(windowDoc(d.window), "over ")
+		when := windowDoc(d.window) // "over the 1h before", "from 7d to 1d before"
+		if rest, ok := strings.CutPrefix(when, "over "); ok {
+			when = "within " + rest
+		}
+		text += " of each " + d.inner.window.String() + " that ends " + when
 		if d.empty {
 			text += ", those without events too"
 		}

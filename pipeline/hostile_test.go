@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -18,7 +19,13 @@ func hostile() map[string]string {
 		indent.WriteString(strings.Repeat(" ", i) + "a:\n")
 	}
 	repeat := func(s string) string { return strings.Repeat(s, maxFile/4/len(s)) }
+	var features strings.Builder
+	features.WriteString("views:\n  v:\n    source: s\n    entity: e\n    features:\n")
+	for i := range 3400 {
+		fmt.Fprintf(&features, "      f%d: {top_k: x, k: 0, by: x, window: {calendar: day, zone: %d}}\n", i, i)
+	}
 	return map[string]string{
+		"features": features.String(),
 		"dashes":   repeat("- "),
 		"entries":  repeat("- \n"),
 		"brackets": "a: " + repeat("["),
@@ -48,7 +55,7 @@ func TestHostileFiles(t *testing.T) {
 			t.Errorf("%s: plan %v, %d diagnostics", name, plan != nil, len(diags))
 		}
 		t.Logf("%s: %v", name, time.Since(start).Round(time.Millisecond))
-		if text := diags.String(); len(text) > 100*len(diags)+4*maxShown {
+		if text := diags.String(); len(text) > 400*len(diags)+4*maxShown {
 			t.Errorf("%s: %d bytes of text", name, len(text))
 		}
 	}

@@ -32,7 +32,7 @@ func TestInner(t *testing.T) {
 	for name, doc := range map[string]string{
 		"last_country": "avg of (sum of amount, where abroad) of each tumbling 1d that ends within the 5w5d before, those without events too",
 		"most":         "max of (count of events) of each hopping 1d every 6h that ends within the last complete month in UTC",
-		"usual":        "last of (last of country) of each calendar day in UTC that ends within from 1w to 1d before",
+		"usual":        "last of (last of country) of each calendar day in UTC that ends from 1w to 1d before",
 	} {
 		if f := v.Feature(name); f.Doc != doc {
 			t.Errorf("%s: %q, want %q", name, f.Doc, doc)

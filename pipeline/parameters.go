@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/penstock-ml/penstock/internal/diag"
 	"github.com/penstock-ml/penstock/transforms/agg"
@@ -25,9 +26,18 @@ var parameters = []key{
 }
 
 // paramKeys are the parameters that some function takes.
-func paramKeys() []key {
+var paramKeys = sync.OnceValue(func() []key {
 	return slices.DeleteFunc(slices.Clone(parameters), func(k key) bool { return len(takers(k.name)) == 0 })
-}
+})
+
+// paramWords find the parameters' names in messages.
+var paramWords = sync.OnceValue(func() map[string]*regexp.Regexp {
+	words := map[string]*regexp.Regexp{}
+	for _, p := range paramKeys() {
+		words[p.name] = regexp.MustCompile(`\b` + p.name + `\b`)
+	}
+	return words
+})
 
 // takers are the functions that take a parameter.
 func takers(param string) []string {
@@ -42,7 +52,7 @@ func paramHint(param string) string { return strings.Join(takers(param), ", ") +
 
 // documentedParams are the parameters with the functions that take them in their text.
 func documentedParams() []key {
-	keys := paramKeys()
+	keys := slices.Clone(paramKeys())
 	for i := range keys {
 		keys[i].doc = "With `" + strings.Join(takers(keys[i].name), "`, `") + "`. " + keys[i].doc
 	}
@@ -54,7 +64,7 @@ const asOnFeature = "As on a feature."
 
 // paramsAsOn are the parameters where the reference has explained them already.
 func paramsAsOn() []key {
-	keys := paramKeys()
+	keys := slices.Clone(paramKeys())
 	for i := range keys {
 		keys[i].doc, keys[i].standard = asOnFeature, ""
 	}
