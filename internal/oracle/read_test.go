@@ -203,9 +203,9 @@ func TestPartialsAgree(t *testing.T) {
 		asOf, served := event.Time(r.Int64N(60)), r.IntN(2) == 0
 		for i, a := range Read(v, rows, key("a"), asOf, served, event.MinTime) {
 			f := v.Features[i]
-			got, newest, _ := partialOf(v, f, rows, asOf, served).Finish(f.Group, f.Func)
-			if got != a.Value || newest != a.EventTime {
-				t.Fatalf("seed %d: %s as of %d: the partial says %v at %d, the oracle %v at %d", seed, f.Name, asOf, got, newest, a.Value, a.EventTime)
+			got := partialOf(v, f, rows, asOf, served).Answer(&f.Call, agg.At{AsOf: asOf})
+			if got.Value != a.Value || got.Newest != a.EventTime {
+				t.Fatalf("seed %d: %s as of %d: the partial says %v at %d, the oracle %v at %d", seed, f.Name, asOf, got.Value, got.Newest, a.Value, a.EventTime)
 			}
 		}
 	}

@@ -28,8 +28,8 @@ func TestNames(t *testing.T) {
 			t.Errorf("%q is found as %v", n, f)
 		}
 	}
-	if Func(0).String() != "func(0)" || Func(99).Parts() != 0 {
-		t.Error("an unknown function has a name or parts")
+	if Func(0).String() != "func(0)" {
+		t.Error("an unknown function has a name")
 	}
 }
 
@@ -61,7 +61,7 @@ func TestResult(t *testing.T) {
 		{Min, event.Type{Kind: event.Map, Elem: &long}, "min of map of long is not defined: its values have no order"},
 		{Func(0), long, "func(0) is not an aggregate"},
 	} {
-		got, err := c.f.Result(c.in)
+		_, _, got, err := Bind(c.f, c.in, event.Type{}, Params{})
 		if err != nil {
 			if !strings.Contains(err.Error(), c.want) {
 				t.Errorf("%s of %s: %v, want %s", c.f, c.in, err, c.want)
@@ -74,12 +74,12 @@ func TestResult(t *testing.T) {
 
 // answer is f over values, one row each.
 func answer(f Func, t event.Type, values ...event.Value) (event.Value, bool) {
-	p := NewPartial(&Layout{Groups: []Group{{Type: t, Filter: -1, Parts: f.Parts()}}}, nil)
+	p := NewPartial(&Layout{Groups: []Group{{Type: t, Filter: -1, Parts: f.of().parts}}}, nil)
 	for i, v := range values {
 		p.Add(&event.Row{Pos: event.Position{Offset: int64(i)}, Values: []event.Value{v}})
 	}
-	v, _, over := p.Finish(0, f)
-	return v, over
+	a := p.Answer(&Call{Func: f}, At{})
+	return a.Value, a.Overflow
 }
 
 func doubles(fs ...float64) []event.Value {
@@ -190,11 +190,10 @@ func TestTieOrder(t *testing.T) {
 	p.Add(row(4, event.LongOf(1), 2, "order 1"))
 	p.Add(row(4, event.Value{}, 3, "no order"))
 	p.Add(row(4, event.LongOf(2), 0, "order 2, offset 0"))
-	first, newest, _ := p.Finish(0, First)
-	if first.Str != "no order" || newest != 4 {
-		t.Errorf("first is %v at %d", first, newest)
+	if first := p.Answer(&Call{Func: First}, At{}); first.Value.Str != "no order" || first.Newest != 4 {
+		t.Errorf("first is %+v", first)
 	}
-	if last, _, _ := p.Finish(0, Last); last.Str != "order 2" {
+	if last := p.Answer(&Call{Func: Last}, At{}).Value; last.Str != "order 2" {
 		t.Errorf("last is %v", last)
 	}
 }
@@ -202,12 +201,12 @@ func TestTieOrder(t *testing.T) {
 func TestBrokenPlanPanics(t *testing.T) {
 	l := &Layout{Groups: []Group{{Type: double, Filter: -1, Parts: PartMin}, {Input: -1, Filter: -1}}}
 	for name, f := range map[string]func(){
-		"a part that is not kept":    func() { NewPartial(l, nil).Finish(0, Sum) },
-		"a group that is not kept":   func() { NewPartial(l, []int{1}).Finish(0, Min) },
+		"a part that is not kept":    func() { NewPartial(l, nil).Answer(&Call{Func: Sum, Group: 0}, At{}) },
+		"a group that is not kept":   func() { NewPartial(l, []int{1}).Answer(&Call{Func: Min, Group: 0}, At{}) },
 		"encoding of some groups":    func() { NewPartial(l, []int{1}).Append(nil) },
-		"a sum of rows":              func() { NewPartial(l, nil).Finish(1, Sum) },
+		"a sum of rows":              func() { NewPartial(l, nil).Answer(&Call{Func: Sum, Group: 1}, At{}) },
 		"counting an unkept group":   func() { NewPartial(l, []int{}).Count(0) },
-		"a sum of strings in a plan": func() { NewPartial(stringSum(), nil).Finish(0, Sum) },
+		"a sum of strings in a plan": func() { NewPartial(stringSum(), nil).Answer(&Call{Func: Sum, Group: 0}, At{}) },
 	} {
 		func() {
 			defer func() {
@@ -323,16 +322,19 @@ func TestHotPathDoesNotAllocate(t *testing.T) {
 	if err := q.MergeEncoded(buf); err != nil {
 		t.Fatal(err)
 	}
+	var calls []Call
+	for _, f := range []Func{Count, Sum, Avg, Min, Max, First, Last} {
+		calls = append(calls, Call{Func: f}, Call{Func: f, Group: 3})
+	}
 	for name, f := range map[string]func(){
 		"add":           step,
 		"append":        func() { buf = p.Append(buf[:0]) },
 		"merge":         func() { q.Merge(p) },
 		"merge encoded": func() { _ = q.MergeEncoded(buf) },
 		"reset and add": func() { p.Reset(); step() },
-		"finish": func() {
-			for _, f := range []Func{Count, Sum, Avg, Min, Max, First, Last} {
-				p.Finish(0, f)
-				p.Finish(3, f)
+		"answer": func() {
+			for i := range calls {
+				p.Answer(&calls[i], At{})
 			}
 		},
 	} {

@@ -84,7 +84,7 @@ func BenchmarkMergeEncoded(b *testing.B) {
 	}
 }
 
-func BenchmarkFinish(b *testing.B) {
+func BenchmarkAnswer(b *testing.B) {
 	l := &Layout{Groups: []Group{{Input: 0, Type: double, Filter: -1, Parts: PartSum | PartSquares}}}
 	p := NewPartial(l, nil)
 	for _, r := range money(100) {
@@ -93,9 +93,10 @@ func BenchmarkFinish(b *testing.B) {
 	}
 	for _, f := range []Func{Sum, Avg, Stddev} {
 		b.Run(f.String(), func(b *testing.B) {
+			c := &Call{Func: f}
 			b.ReportAllocs()
 			for b.Loop() {
-				p.Finish(0, f)
+				p.Answer(c, At{})
 			}
 		})
 	}

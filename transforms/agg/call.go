@@ -72,10 +72,3 @@ func (p *Partial) Answer(c *Call, at At) Answer {
 	}
 	return a
 }
-
-// Finish answers f over a group without parameters; see Answer.
-func (p *Partial) Finish(group int, f Func) (v event.Value, newest event.Time, overflow bool) {
-	p.call = Call{Func: f, Group: group}
-	a := p.Answer(&p.call, At{})
-	return a.Value, a.Newest, a.Overflow
-}

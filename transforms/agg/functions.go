@@ -132,24 +132,3 @@ func (f Func) Columns() (least, most int, star bool) {
 
 // Ordered tells whether f's partials unite in tie order only; see Layout.Ordered.
 func (f Func) Ordered() bool { return f.of().ordered }
-
-// Parts tells what f needs beside the count over a column of numbers, texts or instants, without parameters.
-//
-// Deprecated: Bind tells what any function needs.
-func (f Func) Parts() Parts { return f.of().parts }
-
-// Result is the type of f's answer over an input of type in (for count "*", pass the zero Type), or an
-// error that says why f is not defined on it and what is. It knows the functions of one column that need
-// no structure and no parameters.
-//
-// Deprecated: Bind knows them all.
-func (f Func) Result(in event.Type) (event.Type, error) {
-	needs, _, t, err := Bind(f, in, event.Type{}, Params{})
-	switch {
-	case err != nil:
-		return event.Type{}, err
-	case f == Rate || needs.Keeps != (Structure{}):
-		return event.Type{}, fmt.Errorf("%s takes parameters; use Bind", f)
-	}
-	return t, nil
-}

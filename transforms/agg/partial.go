@@ -16,7 +16,6 @@ type Partial struct {
 	groups []group  // those kept, by Layout number
 	at     []int32  // by Layout number: where in groups, or -1
 	words  []uint64 // scratch
-	call   Call     // scratch of Finish
 	broken bool     // MergeEncoded has failed half way
 }
 
@@ -84,7 +83,7 @@ type group struct {
 type ends struct {
 	low, high   []byte // the least and greatest, of classText and classDecimal; valid if count > 0
 	first, last edge
-	out         []byte // the sum of decimals that Finish answered
+	out         []byte // the sum of decimals that was answered
 }
 
 // edge is a row's place in tie order and its value there.
