@@ -157,6 +157,8 @@ type Stats struct {
 	State   state.Stats
 	Memory  int64 // bytes of heads, queues and caches in memory
 	Dirty   int64 // bytes of them not yet durable
+	Heads   int64 // entities of views that are in memory
+	Misses  int64 // rows, since the start, whose entity was not in memory
 	Latest  event.Time
 }
 

@@ -1,10 +1,13 @@
 package feature
 
 import (
+	"fmt"
+	"math"
 	"math/rand/v2"
 	"os"
 	"runtime/debug"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -64,7 +67,9 @@ func benchNumber(name string, otherwise int) int {
 	return otherwise
 }
 
-// BenchmarkIngest counts decoded events in Badger until all is durable; PENSTOCK_BENCH_EVENTS says how many.
+// BenchmarkIngest counts decoded events in Badger until all is durable; PENSTOCK_BENCH_EVENTS says how many,
+// PENSTOCK_BENCH_USERS of how many entities, PENSTOCK_BENCH_MEMORY within which budget. With
+// PENSTOCK_BENCH_STORE=off nothing is committed: what ingest costs without a store, in memory without bound.
 func BenchmarkIngest(b *testing.B) {
 	n := benchNumber("PENSTOCK_BENCH_EVENTS", 500_000)
 	for _, kind := range []string{"zipf", "uniform"} {
@@ -86,10 +91,16 @@ func benchIngest(b *testing.B, users []uint32) {
 	}
 	defer st.Close()
 	values, bytes := 0, 0
+	off := os.Getenv("PENSTOCK_BENCH_STORE") == "off"
 	s, err := Open(st, plan, Options{Observe: Observer{Commit: func(_ time.Duration, v, n int) { values += v; bytes += n }}})
 	if err != nil {
 		b.Fatal(err)
 	}
+	s.work.off.Store(off)
+	if off {
+		s.headBudget = math.MaxInt64 / 2
+	}
+	rss := watchMemory()
 	cpu := cpuTime()
 	start := time.Now()
 	const parts = 4
@@ -103,17 +114,27 @@ func benchIngest(b *testing.B, users []uint32) {
 	}
 	wg.Wait()
 	fed := time.Since(start)
-	if err := s.Flush(b.Context()); err != nil {
+	flush := s.Flush
+	if off {
+		flush = s.waitApplied
+	}
+	if err := flush(b.Context()); err != nil {
 		b.Fatal(err)
 	}
 	took := time.Since(start)
 	used := cpuTime() - cpu
+	anon, all := rss()
+	b.ReportMetric(float64(anon)/(1<<20), "MiB-anon")
+	b.ReportMetric(float64(all)/(1<<20), "MiB-rss")
+	b.ReportMetric(float64(s.Stats().Misses)/float64(len(users)), "misses/event")
 	b.ReportMetric(float64(len(users))/took.Seconds(), "events/s")
 	b.ReportMetric(float64(len(users))/used.Seconds(), "events/cpu-s")
 	b.ReportMetric(float64(values), "values")
 	b.ReportMetric(float64(bytes)/1e6, "MB-written")
 	b.ReportMetric(fed.Seconds(), "s-fed")
-	if err := s.Close(b.Context()); err != nil {
+	if off {
+		s.abandon()
+	} else if err := s.Close(b.Context()); err != nil {
 		b.Fatal(err)
 	}
 }
@@ -159,6 +180,43 @@ func benchPartition(b *testing.B, s *Store, plan *pipeline.Plan, num int32, user
 				return
 			}
 		}
+	}
+}
+
+// watchMemory notes the most memory that the process holds until it is asked: its own, and with the pages
+// of mapped files.
+func watchMemory() func() (anon, all int64) {
+	stop, done := make(chan struct{}), make(chan struct{})
+	var anon, all int64
+	go func() {
+		defer close(done)
+		tick := time.NewTicker(50 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			text, err := os.ReadFile("/proc/self/status")
+			if err != nil {
+				return
+			}
+			for line := range strings.Lines(string(text)) {
+				var n int64
+				if _, err := fmt.Sscanf(line, "RssAnon: %d kB", &n); err == nil {
+					anon = max(anon, n<<10)
+				}
+				if _, err := fmt.Sscanf(line, "VmRSS: %d kB", &n); err == nil {
+					all = max(all, n<<10)
+				}
+			}
+			select {
+			case <-tick.C:
+			case <-stop:
+				return
+			}
+		}
+	}()
+	return func() (int64, int64) {
+		close(stop)
+		<-done
+		return anon, all
 	}
 }
 

@@ -8,22 +8,26 @@ import (
 	"github.com/penstock-ml/penstock/state"
 )
 
-// captured is a head as it was when a commit took it.
+// captured is a head as it was when a commit took it; valid until the next capture.
 type captured struct {
-	sh      *shard
-	id      uint32
-	key     []byte // it, rows and counted are valid until the next capture
+	completion
+	key     []byte
 	rows    []byte
 	counted []offset
-	size    uint32 // of rows
-	took    int32  // rows
-	n       int32  // rows, with what is stored of a blind head
-	added   int32
-	blind   bool
+	n       int32 // rows, with what is stored of a blind head
+	added   int32 // of them since the last capture
+}
+
+// completion is what a head becomes once the commit that took it has returned.
+type completion struct {
+	sh    *shard
+	id    uint32
+	size  uint32 // of the rows taken
+	took  int32  // rows
+	blind bool
 	archive
 
-	// What the head becomes once the commit has returned: rest takes the place of the captured rows.
-	replace bool
+	replace bool // rest takes the place of the rows taken
 	rest    []byte
 	kept    int32    // rows of rest
 	known   []offset // of a blind head that stays in memory: what the stored one had counted
@@ -67,14 +71,12 @@ func (c *committer) flushSlot(ctx context.Context, sh *shard, slot int) error {
 
 // flushHeads captures and encodes heads of one shard.
 func (c *committer) flushHeads(ctx context.Context, sh *shard, list []dirtyHead) error {
-	caps, again := c.capture(sh, list)
-	if len(caps) > 0 {
-		snap := c.store.snap.acquire() // after the capture: it holds what captured heads have stored
-		defer c.store.snap.release(snap)
-		for i := range caps {
-			if err := c.writeHead(ctx, snap, &caps[i]); err != nil {
-				return err
-			}
+	again := c.capture(sh, list)
+	snap := c.store.snap.acquire() // after the capture: it holds what captured heads have stored
+	defer c.store.snap.release(snap)
+	for i := range c.caps {
+		if err := c.writeHead(ctx, snap, &c.caps[i]); err != nil {
+			return err
 		}
 	}
 	if len(again) == 0 {
@@ -90,15 +92,16 @@ func (c *committer) flushHeads(ctx context.Context, sh *shard, list []dirtyHead)
 }
 
 // capture copies what heads are now; again are those whose last commit is still under way.
-func (c *committer) capture(sh *shard, list []dirtyHead) (caps []captured, again []dirtyHead) {
-	caps = make([]captured, 0, len(list))
+func (c *committer) capture(sh *shard, list []dirtyHead) (again []dirtyHead) {
+	clear(c.caps)
+	caps := c.caps[:0]
 	c.copies.reset()
 	counted := c.counted[:0] // of all of them, one after the other
 	var taken int64
 	sh.mu.Lock()
 	t := sh.heads
 	for _, x := range list {
-		h := t.at(x.id)
+		h := t.live(x.id)
 		h.flags &^= headUrgent
 		if !h.is(headDirty) {
 			continue // written since by an urgent flush
@@ -107,7 +110,7 @@ func (c *committer) capture(sh *shard, list []dirtyHead) (caps []captured, again
 			again = append(again, x)
 			continue
 		}
-		if h.added == 0 {
+		if h.size == h.old {
 			h.flags &^= headDirty
 			continue
 		}
@@ -116,18 +119,20 @@ func (c *committer) capture(sh *shard, list []dirtyHead) (caps []captured, again
 		from := len(counted)
 		counted = t.appendCounted(counted, h)
 		caps = append(caps, captured{
-			sh: sh, id: x.id, key: c.copies.copy(t.key(h)), rows: c.copies.copy(t.rows(h)),
-			counted: counted[from:len(counted):len(counted)], size: h.size, took: h.n, n: h.n, added: h.added,
-			blind: h.is(headBlind), archive: t.archive(x.id, h),
+			completion: completion{
+				sh: sh, id: x.id, size: h.size, took: h.n, blind: h.is(headBlind), archive: t.archive(x.id, h),
+			},
+			key: c.copies.copy(t.key(h)), rows: c.copies.copy(t.rows(h)),
+			counted: counted[from:len(counted):len(counted)], n: h.n, added: h.added(),
 		})
 		taken += int64(h.size - h.old)
-		h.added, h.old = 0, h.size
+		h.old = h.size
 		h.flags = h.flags&^headDirty | headFlushes
 	}
 	sh.mu.Unlock()
 	sh.unsaved.Add(-taken)
-	c.counted = counted
-	return caps, again
+	c.counted, c.caps = counted, caps
+	return again
 }
 
 // writeHead merges a blind head with what is stored, spills what is too much, and puts the head into the
@@ -141,7 +146,7 @@ func (c *committer) writeHead(ctx context.Context, snap state.Snapshot, x *captu
 			return fmt.Errorf("read head: %w", err)
 		}
 		if x.added == 0 { // all of it was stored
-			c.cur.heads = append(c.cur.heads, x)
+			c.cur.heads = append(c.cur.heads, x.completion)
 			return nil
 		}
 	}
@@ -161,7 +166,7 @@ func (c *committer) writeHead(ctx context.Context, snap state.Snapshot, x *captu
 		return err
 	}
 	c.cur.batch.Put(c.keys, c.value)
-	c.cur.heads = append(c.cur.heads, x)
+	c.cur.heads = append(c.cur.heads, x.completion)
 	// Late rows all over a large archive replace more blocks than one commit takes: the rest goes after.
 	for _, id := range w.gone {
 		c.keys = blockKey(c.keys, string(x.key), id)
@@ -254,7 +259,7 @@ func keepSize(rows []rowRef) (n int) {
 }
 
 // complete makes the head what the commit has stored, and what came since. It needs the shard's lock.
-func (x *captured) complete() error {
+func (x *completion) complete() error {
 	t := x.sh.heads
 	h := t.at(x.id)
 	h.flags &^= headFlushes
@@ -279,7 +284,6 @@ func (x *captured) complete() error {
 			return err
 		}
 		x.sh.unsaved.Add(int64(len(since) - was))
-		h.added = n
 		h.flags &^= headBlind
 	}
 	t.setRows(x.id, h, x.kept+n, x.rest, since)

@@ -25,8 +25,10 @@ type committer struct {
 	store *Store
 	ask   chan struct{} // something to do
 	jobs  chan *job
+	spare chan *job
 	done  chan struct{} // the committing goroutine has ended
 	full  atomic.Bool   // the disk has no room: stop consuming
+	off   atomic.Bool   // commit nothing: only benchmarks set it
 	idle  sync.WaitGroup
 
 	mu      sync.Mutex
@@ -38,6 +40,7 @@ type committer struct {
 	cur     *job
 	tree    map[uint16]*treeWriter
 	dirty   dirtyHeads
+	caps    []captured
 	copies  bump
 	later   bump
 	counted []offset
@@ -51,7 +54,7 @@ type committer struct {
 // job is one commit and what to do when it is durable.
 type job struct {
 	batch state.Batch
-	heads []*captured
+	heads []completion
 	after []func()
 }
 
@@ -59,6 +62,7 @@ func (c *committer) init(s *Store) {
 	c.store = s
 	c.ask = make(chan struct{}, 1)
 	c.jobs = make(chan *job, 1)
+	c.spare = make(chan *job, 4)
 	c.done = make(chan struct{})
 	c.freed = make(chan struct{})
 	c.tree = map[uint16]*treeWriter{}
@@ -83,6 +87,9 @@ func (c *committer) run(ctx context.Context) {
 		case <-tick.C:
 			due = true
 		case <-c.ask:
+		}
+		if c.off.Load() {
+			continue
 		}
 		if c.store.Err() != nil {
 			c.answer(c.takeWaiters(), c.store.Err())
@@ -298,7 +305,7 @@ func (c *committer) emit(ctx context.Context) error {
 		return err
 	}
 	j := c.cur
-	c.cur = &job{}
+	c.cur = c.newJob()
 	return c.send(j)
 }
 
@@ -318,14 +325,14 @@ func (c *committer) send(j *job) error {
 // not fit: then they go before it.
 func (c *committer) putNewest() error {
 	entries, bytes := c.store.st.Limits()
-	j := &job{}
+	j := c.newJob()
 	for _, src := range c.store.sources {
 		for _, p := range src.all() {
 			if j.batch.Len()+2 > entries*3/4 || j.batch.Size() > bytes/2 {
 				if err := c.send(j); err != nil {
 					return err
 				}
-				j = &job{}
+				j = c.newJob()
 			}
 			c.putSeen(&j.batch, p)
 		}
@@ -334,10 +341,33 @@ func (c *committer) putNewest() error {
 	if cur.Len()+j.batch.Len() > entries || cur.Size()+j.batch.Size() > bytes {
 		return c.send(j)
 	}
-	return j.batch.Each(func(key, value []byte) error {
+	_ = j.batch.Each(func(key, value []byte) error {
 		cur.Put(key, value)
 		return nil
 	})
+	c.recycle(j)
+	return nil
+}
+
+// newJob returns an empty job, one that has been committed if there is one: batches are large.
+func (c *committer) newJob() *job {
+	select {
+	case j := <-c.spare:
+		return j
+	default:
+		return &job{}
+	}
+}
+
+func (c *committer) recycle(j *job) {
+	clear(j.heads)
+	clear(j.after)
+	j.batch.Reset()
+	j.heads, j.after = j.heads[:0], j.after[:0]
+	select {
+	case c.spare <- j:
+	default:
+	}
 }
 
 // putSeen puts the newest record handed over. With the first goes where the partition began, so that a
@@ -384,6 +414,7 @@ func (c *committer) commitAll() {
 			if err := c.commit(j); err != nil {
 				c.store.fail(err)
 			}
+			c.recycle(j)
 		}
 		c.idle.Done()
 	}
@@ -410,21 +441,21 @@ func (c *committer) commit(j *job) error {
 }
 
 // completeAll completes heads, some under one lock.
-func completeAll(heads []*captured) error {
+func completeAll(heads []completion) error {
 	for len(heads) > 0 {
 		sh, n := heads[0].sh, 1
 		for n < len(heads) && n < captureChunk && heads[n].sh == sh {
 			n++
 		}
 		sh.mu.Lock()
-		for _, x := range heads[:n] {
-			if err := x.complete(); err != nil {
+		for i := range heads[:n] {
+			if err := heads[i].complete(); err != nil {
 				sh.mu.Unlock()
 				return err
 			}
 		}
 		sh.heads.tidy(4)
-		sh.mem.Store(sh.heads.memory())
+		sh.measure()
 		sh.mu.Unlock()
 		heads = heads[n:]
 	}

@@ -35,7 +35,7 @@ type slotTab struct {
 }
 
 const (
-	headPage    = 256
+	headPage    = 64
 	offsetBytes = 12
 )
 
@@ -53,16 +53,14 @@ type archive struct {
 // in memory or not.
 type head struct {
 	at    ref
-	hash  uint32
-	room  uint32 // bytes of the block
+	next  int64 // with part: counted up to, of one partition; nearly always the only one
+	part  int32
 	size  uint32 // bytes of rows
-	n     int32  // rows
-	added int32  // rows since the last capture
 	old   uint32 // bytes of rows before the last capture
-	first offset // counted up to, of one partition: nearly always the only one
-	epoch uint32 // of the last use, for eviction
-	keyed uint16 // bytes of the key
+	n     int32  // rows
 	more  uint32 // further positions
+	keyed uint16 // bytes of the key
+	epoch uint8  // of the last use, for eviction
 	flags headFlags
 }
 
@@ -78,6 +76,14 @@ const (
 )
 
 func (h *head) is(f headFlags) bool { return h.flags&f != 0 }
+
+// added is about how many rows there are since the last capture.
+func (h *head) added() int32 {
+	if h.old == 0 {
+		return h.n
+	}
+	return int32((int64(h.n)*int64(h.size-h.old) + int64(h.size) - 1) / int64(max(h.size, 1)))
+}
 
 func newHeads(first, slots int) *heads {
 	return &heads{first: first, tabs: make([]slotTab, slots), roots: map[uint32]archive{}}
@@ -124,10 +130,9 @@ func (t *heads) add(s *slotTab, prefix []byte, hash uint32, room int) (uint32, *
 	s.n++
 	t.count++
 	h := t.at(id)
-	*h = head{hash: hash, keyed: uint16(len(prefix)), flags: headLive}
+	*h = head{keyed: uint16(len(prefix)), flags: headLive}
 	var b []byte
 	h.at, b = t.mem.alloc(id, len(prefix)+room)
-	h.room = uint32(len(b))
 	copy(b, prefix)
 	return id, h
 }
@@ -170,7 +175,7 @@ func (t *heads) remove(id uint32) {
 	h := t.at(id)
 	s := t.tab(t.key(h))
 	mask := uint32(len(s.tab) - 1)
-	i := h.hash & mask
+	i := hashPrefix(t.key(h)) & mask
 	for uint32(s.tab[i]) != id+1 {
 		i = (i + 1) & mask
 	}
@@ -193,6 +198,25 @@ func (t *heads) remove(id uint32) {
 	t.setArchive(id, h, archive{})
 	*h = head{}
 	t.free = append(t.free, id)
+	if t.count == 0 {
+		t.clear()
+	}
+}
+
+// clear gives up what no head is left for; ids that others still have are of no head.
+func (t *heads) clear() {
+	t.pages, t.free, t.hand = nil, nil, 0
+	for i := range t.tabs {
+		t.tabs[i].dirty = nil
+	}
+}
+
+// live returns the head of an id that may be of none by now.
+func (t *heads) live(id uint32) *head {
+	if int(id/headPage) >= len(t.pages) {
+		return &head{}
+	}
+	return t.at(id)
 }
 
 // key is the state prefix of h, valid while the shard's lock is held, as all that is read of a block.
@@ -209,22 +233,24 @@ func (t *heads) rows(h *head) []byte {
 // appendRow adds an encoded row.
 func (t *heads) appendRow(id uint32, h *head, row []byte) {
 	from := h.rowsAt() + h.size
-	if from+uint32(len(row)) > h.room {
-		t.move(id, h, len(row)+int(h.size/2))
+	b := t.mem.block(h.at)
+	if int(from)+len(row) > len(b) {
+		b = t.move(id, h, len(row)+int(h.size/2))
 	}
-	copy(t.mem.block(h.at)[from:], row)
+	copy(b[from:], row)
 	h.size += uint32(len(row))
 	h.n++
 }
 
 // move lays the block of h anew with room for more bytes.
-func (t *heads) move(id uint32, h *head, more int) {
+func (t *heads) move(id uint32, h *head, more int) []byte {
 	used := h.rowsAt() + h.size
 	was := h.at
 	r, b := t.mem.alloc(id, int(used)+more)
 	copy(b, t.mem.block(was)[:used])
-	h.at, h.room = r, uint32(len(b))
+	h.at = r
 	t.mem.free(was)
+	return b
 }
 
 // setRows replaces the rows; size and n are those of parts together.
@@ -241,14 +267,14 @@ func (t *heads) setRows(id uint32, h *head, n int32, parts ...[]byte) {
 	for _, p := range parts {
 		at += copy(b[at:], p)
 	}
-	h.at, h.room, h.size, h.n = r, uint32(len(b)), uint32(size), n
+	h.at, h.size, h.n = r, uint32(size), n
 	t.mem.free(was)
 }
 
 // counted returns the offset next to count in a partition.
 func (t *heads) counted(h *head, part int32) int64 {
-	if h.first.part == part {
-		return h.first.next
+	if h.part == part {
+		return h.next
 	}
 	for i := range int(h.more) {
 		if o := t.further(h, i); o.part == part {
@@ -271,7 +297,7 @@ func putOffset(b []byte, o offset) {
 
 // appendCounted appends all positions.
 func (t *heads) appendCounted(dst []offset, h *head) []offset {
-	dst = append(dst, h.first)
+	dst = append(dst, offset{h.part, h.next})
 	for i := range int(h.more) {
 		dst = append(dst, t.further(h, i))
 	}
@@ -280,8 +306,8 @@ func (t *heads) appendCounted(dst []offset, h *head) []offset {
 
 // countTo notes that everything below next has been counted; a position never moves back.
 func (t *heads) countTo(id uint32, h *head, part int32, next int64) {
-	if h.first.part == part || h.first.next == 0 {
-		h.first = offset{part, max(next, h.first.next)}
+	if h.part == part || h.next == 0 {
+		h.part, h.next = part, max(next, h.next)
 		return
 	}
 	for i := range int(h.more) {
@@ -291,10 +317,10 @@ func (t *heads) countTo(id uint32, h *head, part int32, next int64) {
 		}
 	}
 	rows := h.rowsAt()
-	if t.mem.owned(h.at) || rows+h.size+offsetBytes > h.room { // rows move: never under a reader
-		t.move(id, h, offsetBytes+int(h.size/2))
-	}
 	b := t.mem.block(h.at)
+	if t.mem.owned(h.at) || int(rows+h.size+offsetBytes) > len(b) { // rows move: never under a reader
+		b = t.move(id, h, offsetBytes+int(h.size/2))
+	}
 	copy(b[rows+offsetBytes:], b[rows:rows+h.size])
 	putOffset(b[rows:], offset{part, next})
 	h.more++
@@ -354,7 +380,7 @@ func (x archive) memory() int64 {
 
 // memory is what all heads hold.
 func (t *heads) memory() int64 {
-	return t.mem.used() + t.count*int64(unsafe.Sizeof(head{})) + t.index + t.rooms
+	return t.mem.used() + int64(len(t.pages)*headPage)*int64(unsafe.Sizeof(head{})) + t.index + t.rooms
 }
 
 // tidy closes holes, a little at a time.

@@ -18,9 +18,11 @@ type shard struct {
 	store   *Store
 	id      int
 	in      chan message
-	epoch   atomic.Uint32 // counts checkpoints
+	epoch   atomic.Uint32 // counts checkpoints; heads keep its last byte
 	mem     atomic.Int64  // what the heads hold
 	unsaved atomic.Int64  // bytes of rows that no capture holds
+	misses  atomic.Int64  // rows whose head was not in memory
+	count   atomic.Int64  // heads
 
 	mu    sync.RWMutex
 	heads *heads
@@ -73,7 +75,7 @@ func (s *shard) apply(b *batch) {
 		return
 	}
 	part, last, held := b.part.num, int64(-1), 0
-	epoch := s.epoch.Load()
+	epoch := uint8(s.epoch.Load())
 	var added int64
 	s.mu.Lock()
 	for buf := b.buf; len(buf) > 0; held++ {
@@ -93,7 +95,7 @@ func (s *shard) apply(b *batch) {
 	}
 	s.countRecord(part, last)
 	s.heads.tidy(4)
-	s.mem.Store(s.heads.memory())
+	s.measure()
 	s.mu.Unlock()
 	s.unsaved.Add(added)
 	if f := s.store.opt.Observe.Servable; f != nil && b.arrival != event.MinTime && b.part.src.plan.File == nil {
@@ -102,7 +104,7 @@ func (s *shard) apply(b *batch) {
 }
 
 // applyRow appends a row to its head, unless the head has counted it, and returns its size.
-func (s *shard) applyRow(prefix, row []byte, part int32, off int64, epoch uint32) int64 {
+func (s *shard) applyRow(prefix, row []byte, part int32, off int64, epoch uint8) int64 {
 	t := s.heads
 	tab, hash := t.tab(prefix), hashPrefix(prefix)
 	id, h := t.lookup(tab, prefix, hash)
@@ -110,6 +112,7 @@ func (s *shard) applyRow(prefix, row []byte, part int32, off int64, epoch uint32
 		id, h = t.add(tab, prefix, hash, len(row))
 		if !s.whole {
 			h.flags |= headBlind
+			s.misses.Add(1)
 		}
 	}
 	h.epoch = epoch
@@ -117,7 +120,6 @@ func (s *shard) applyRow(prefix, row []byte, part int32, off int64, epoch uint32
 		return 0
 	}
 	t.appendRow(id, h, row)
-	h.added++
 	s.record = append(s.record, id)
 	if !h.is(headDirty) {
 		h.flags |= headDirty
@@ -159,13 +161,13 @@ func (s *shard) evict(free int64) {
 	t := s.heads
 	goal := t.memory() - free
 	t.tidy(len(t.mem.pages))
-	epoch := s.epoch.Load()
+	epoch := uint8(s.epoch.Load())
 	for _, recent := range []bool{false, true} {
-		for n := len(t.pages) * headPage; n > 0 && t.memory()-t.mem.holes() > goal; n-- {
-			id := t.hand
-			if t.hand++; int(t.hand) == len(t.pages)*headPage {
+		for n := len(t.pages) * headPage; n > 0 && t.count > 0 && t.memory()-t.mem.holes() > goal; n-- {
+			if t.hand++; int(t.hand) >= len(t.pages)*headPage {
 				t.hand = 0
 			}
+			id := t.hand
 			h := t.at(id)
 			if h.flags&^(headRooted|headBlind) == headLive && (h.epoch == epoch) == recent {
 				s.drop(id)
@@ -173,7 +175,13 @@ func (s *shard) evict(free int64) {
 		}
 	}
 	t.tidy(len(t.mem.pages))
-	s.mem.Store(t.memory())
+	s.measure()
+}
+
+// measure publishes what the heads hold.
+func (s *shard) measure() {
+	s.mem.Store(s.heads.memory())
+	s.count.Store(s.heads.count)
 }
 
 // drop forgets a head that is stored whole. Memory no longer knows all there is.
@@ -199,7 +207,7 @@ func (s *shard) takeDirty(slot int, d *dirtyHeads) {
 	s.mu.Lock()
 	tab := &s.heads.tabs[slot-s.heads.first]
 	for _, id := range tab.dirty {
-		h := s.heads.at(id)
+		h := s.heads.live(id)
 		if !h.is(headDirty) {
 			continue
 		}

@@ -82,6 +82,8 @@ func (s *Store) Stats() Stats {
 	}
 	for _, sh := range s.shards {
 		out.Dirty += sh.unsaved.Load()
+		out.Heads += sh.count.Load()
+		out.Misses += sh.misses.Load()
 	}
 	out.Views = views
 	return out
