@@ -124,6 +124,7 @@ func benchIngest(b *testing.B, users []uint32) {
 	took := time.Since(start)
 	used := cpuTime() - cpu
 	anon, all := rss()
+	b.ReportMetric(float64(s.Stats().State.DiskBytes)/(1<<20), "MiB-disk")
 	b.ReportMetric(float64(anon)/(1<<20), "MiB-anon")
 	b.ReportMetric(float64(all)/(1<<20), "MiB-rss")
 	b.ReportMetric(float64(s.Stats().Misses)/float64(len(users)), "misses/event")

@@ -19,28 +19,26 @@ const (
 // settings divide a memory budget among the parts of Badger.
 type settings struct {
 	memtable   int64 // one table in memory; its log may grow as large, and is mapped
-	blockCache int64
 	indexCache int64
 }
 
 // settingsFor divides memory: a tenth is the size of a memory table, of which there are up to three
 // (with the slack of its arena and the pages of its log each takes 2.3 times its size), an eighth is
-// for indexes and filters, an eighth for blocks. Larger memory tables save more work of compaction
-// than a larger block cache saves reads: hot heads are kept in memory by their owner.
+// for indexes and filters; the rest is for the tables that flushes and compactions build. Blocks need no
+// cache: they are not compressed, and read where the file is mapped.
 func settingsFor(memory int64) settings {
 	if memory <= 0 {
 		memory = memoryDefault
 	}
 	return settings{
 		memtable:   min(max(memory/10, memtableMin), memtableMax),
-		blockCache: max(memory/8, 1<<20),
 		indexCache: max(memory/8, 1<<20),
 	}
 }
 
 // held is the memory that Badger may hold by these settings.
 func (s settings) held() int64 {
-	return 3*(s.memtable+s.memtable*13/10) + s.blockCache + s.indexCache
+	return 3*(s.memtable+s.memtable*13/10) + s.indexCache
 }
 
 // batchLimits are half of what one transaction of Badger takes; it counts 15 % of a memory table,
@@ -58,16 +56,16 @@ func badgerOptions(dir string, s settings, log badger.Logger) badger.Options {
 		WithDetectConflicts(false).                           // one committer
 		WithMemTableSize(s.memtable).                         //
 		WithNumMemtables(1).                                  // one filled, one waiting, one being written
-		WithNumLevelZeroTables(4).                            //
-		WithNumLevelZeroTablesStall(10).                      //
+		WithNumLevelZeroTables(8).                            // fewer, larger compactions
+		WithNumLevelZeroTablesStall(20).                      //
 		WithNumCompactors(2).                                 //
 		WithValueThreshold(512 << 10).                        // above MaxValue: nothing in the value log
 		WithValueLogFileSize(1 << 20).                        // it is only a header
-		WithCompression(options.Snappy).                      //
+		WithCompression(options.None).                        // to unpack a block costs more than to find a head in it
 		WithChecksumVerificationMode(options.NoVerification). // verifyTables has done it before
-		WithBlockCacheSize(s.blockCache).
+		WithBlockCacheSize(0).
 		WithIndexCacheSize(s.indexCache).
-		WithMetricsEnabled(true).
+		WithMetricsEnabled(false).
 		WithNumGoroutines(1).
 		WithLogger(log)
 }
