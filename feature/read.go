@@ -32,6 +32,7 @@ type scratch struct {
 	status []Status
 	times  []event.Time
 	args   []event.Value
+	lists  []byte // of the values that are lists and maps
 	views  []viewScan
 }
 
@@ -64,6 +65,7 @@ func (r *Reader) Read(ctx context.Context, sel *Selector, keys, request []event.
 	x := r.scratchOf(sel)
 	r.ctx = ctx
 	out.Later = false
+	x.lists = x.lists[:0]
 	for i := range sel.views {
 		q := &sel.views[i]
 		r.prefix = appendPrefix(r.prefix[:0], q.v.id)
@@ -236,8 +238,18 @@ func (r *Reader) finishView(sc *viewScan, x *scratch, at Instant) {
 		if lost || derived && sc.lookups.incomplete {
 			st = Incomplete
 		}
-		x.values[f.slot], x.status[f.slot], x.times[f.slot] = v, st, a.Newest
+		x.values[f.slot], x.status[f.slot], x.times[f.slot] = x.keep(v), st, a.Newest
 	}
+}
+
+// keep copies a list or map: the next answer of its group is made in the same memory.
+func (x *scratch) keep(v event.Value) event.Value {
+	if v.Kind == event.List || v.Kind == event.Map {
+		n := len(x.lists)
+		x.lists = append(x.lists, v.Str...)
+		v.Str = event.Alias(x.lists[n:])
+	}
+	return v
 }
 
 // answer is what feature i of the query is, by the rows gathered.
