@@ -115,7 +115,7 @@ func (c *committer) capture(sh *shard, list []dirtyHead) (again []dirtyHead) {
 			continue
 		}
 		key := t.key(h)
-		t.prune(x.id, h, c.store.views[viewOf(key)].src.restart)
+		t.prune(x.id, h, c.store.views[viewOf(key)].restart)
 		from := len(counted)
 		counted = t.appendCounted(counted, h)
 		caps = append(caps, captured{
@@ -160,7 +160,7 @@ func (c *committer) writeHead(ctx context.Context, snap state.Snapshot, x *captu
 			rows = x.rest
 		}
 	}
-	c.value = appendHead(c.value[:0], x.lastID, x.counted, v.src.restart, x.root, rows)
+	c.value = appendHead(c.value[:0], x.lastID, x.counted, v.restart, x.root, rows)
 	c.keys = append(append(c.keys[:0], x.key...), kindHead)
 	if err := c.reserve(ctx, len(c.value)+(1+len(w.gone))*(len(c.keys)+8), 1+len(w.gone)); err != nil {
 		return err

@@ -19,7 +19,7 @@ var errCorruptRow = errors.New("corrupt row")
 //	2  length of what follows, little-endian
 //	8  event time, little-endian
 //	v  arrival - event time, zigzag varint
-//	v  partition, uvarint
+//	v  lane, uvarint: the partition, in views of one source
 //	v  offset, uvarint
 //	v  index within the record, uvarint   (views with `flatten:`)
 //	v  filters passed, uvarint            (views with filters)
@@ -27,7 +27,7 @@ var errCorruptRow = errors.New("corrupt row")
 //	n  bitmap of null inputs, 1 bit each  (ceil(inputs/8) bytes)
 //	*  the inputs that are not null, by their kind
 type codec struct {
-	source  uint16
+	lanes   lanes
 	kinds   []event.Kind
 	scales  []uint64
 	flat    bool
@@ -36,7 +36,11 @@ type codec struct {
 }
 
 func newCodec(v *pipeline.View) *codec {
-	c := &codec{source: v.Source.Index, flat: len(v.Flatten) > 0, filters: len(v.Filters) > 0, order: v.Source.Order >= 0}
+	c := &codec{lanes: lanesOf(v), filters: len(v.Filters) > 0}
+	for _, b := range v.Branches() {
+		c.flat = c.flat || len(b.Flatten) > 0
+		c.order = c.order || b.Source.Order >= 0
+	}
 	for _, in := range v.Inputs {
 		c.kinds = append(c.kinds, in.Type.Kind)
 		c.scales = append(c.scales, uint64(in.Type.Scale))
@@ -50,7 +54,7 @@ func (c *codec) append(dst []byte, r *event.Row) (_ []byte, ok bool) {
 	dst = append(dst, 0, 0)
 	dst = binary.LittleEndian.AppendUint64(dst, uint64(r.Time))
 	dst = binary.AppendVarint(dst, int64(r.Arrival-r.Time))
-	dst = binary.AppendUvarint(dst, uint64(r.Pos.Partition))
+	dst = binary.AppendUvarint(dst, uint64(c.lanes.of(r.Pos)))
 	dst = binary.AppendUvarint(dst, uint64(r.Pos.Offset))
 	if c.flat {
 		dst = binary.AppendUvarint(dst, uint64(r.Pos.Index))
@@ -112,7 +116,11 @@ func (c *codec) next(b []byte, r *event.Row) ([]byte, error) {
 		return nil, errCorruptRow
 	}
 	row = row[w:]
-	r.Pos = event.Position{Source: c.source, Partition: int32(part), Offset: int64(off)}
+	if part > math.MaxInt32 {
+		return nil, errCorruptRow
+	}
+	source, partition := c.lanes.source(int32(part))
+	r.Pos = event.Position{Source: source, Partition: partition, Offset: int64(off)}
 	if c.flat {
 		i, w := binary.Uvarint(row)
 		if w <= 0 || i > math.MaxInt32 {

@@ -18,6 +18,7 @@ type Cut struct {
 	offsets map[*source]map[int32]int64
 	minWM   map[*source]event.Time
 	latest  map[*source]event.Time
+	united  map[*view]map[int32]int64 // offsets by lane, of views of several sources
 	closed  sync.Once
 }
 
@@ -40,7 +41,27 @@ func (s *Store) Cut(ctx context.Context) (*Cut, error) {
 		return nil, err
 	}
 	c.snap = s.snap.acquire()
+	c.united = map[*view]map[int32]int64{}
+	for _, v := range s.views {
+		if len(v.srcs) < 2 {
+			continue
+		}
+		c.united[v] = map[int32]int64{}
+		for _, src := range v.srcs {
+			for num, next := range c.offsets[src] {
+				c.united[v][v.lane(src, num)] = next
+			}
+		}
+	}
 	return c, nil
+}
+
+// lanes are the offsets of the cut by the lanes of a view.
+func (c *Cut) lanes(v *view) map[int32]int64 {
+	if len(v.srcs) > 1 {
+		return c.united[v]
+	}
+	return c.offsets[v.srcs[0]]
 }
 
 // ErrDiskFull is returned where something would have to wait until the disk has room.

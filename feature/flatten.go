@@ -16,7 +16,7 @@ type written struct {
 // flatten counts a record as a row for each element of an array. All of them count or none: one element
 // that is dead makes the record a dead letter, so that nothing of it is counted twice when it is sent
 // again. A record without elements that pass is filtered.
-func (p *Partition) flatten(v *view, r *Record, t, watermark event.Time) int {
+func (p *Partition) flatten(v sourceView, r *Record, t, watermark event.Time) int {
 	n, err := p.elements(v, r)
 	if err != nil {
 		p.deadLetter(r, v.plan.Name, "flatten", err.Error())
@@ -26,7 +26,7 @@ func (p *Partition) flatten(v *view, r *Record, t, watermark event.Time) int {
 	p.flat = append(p.flat[:0], r.Slots...)
 	outcome := filtered
 	for i := range n {
-		for j, slot := range v.plan.Flatten {
+		for j, slot := range v.branch.Flatten {
 			p.flat[slot] = p.items[j][i]
 		}
 		switch p.rowOf(v, r, p.flat, int32(i), t, watermark) {
@@ -43,11 +43,11 @@ func (p *Partition) flatten(v *view, r *Record, t, watermark event.Time) int {
 }
 
 // elements splits the arrays of a record and tells how many elements they have.
-func (p *Partition) elements(v *view, r *Record) (n int, err error) {
-	for len(p.items) < len(v.plan.Flatten) {
+func (p *Partition) elements(v sourceView, r *Record) (n int, err error) {
+	for len(p.items) < len(v.branch.Flatten) {
 		p.items = append(p.items, nil)
 	}
-	for j, slot := range v.plan.Flatten {
+	for j, slot := range v.branch.Flatten {
 		list := p.items[j][:0]
 		err := event.EachElem(r.Slots[slot].Str, func(_ int, e event.Value) error {
 			list = append(list, e)

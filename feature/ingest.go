@@ -208,27 +208,27 @@ func (p *Partition) Add(r *Record) {
 }
 
 // view counts one record in one view and tells the outcome.
-func (p *Partition) view(v *view, r *Record, t, watermark event.Time) int {
-	if len(v.plan.Flatten) > 0 {
+func (p *Partition) view(v sourceView, r *Record, t, watermark event.Time) int {
+	if len(v.branch.Flatten) > 0 {
 		return p.flatten(v, r, t, watermark)
 	}
 	return p.rowOf(v, r, r.Slots, 0, t, watermark)
 }
 
 // rowOf counts a row of a record in one view and tells the outcome.
-func (p *Partition) rowOf(v *view, r *Record, slots []event.Value, index int32, t, watermark event.Time) int {
-	if len(v.plan.Computed) > 0 {
+func (p *Partition) rowOf(v sourceView, r *Record, slots []event.Value, index int32, t, watermark event.Time) int {
+	if len(v.branch.Computed) > 0 {
 		slots = append(p.slots[:0], slots...)
-		for _, c := range v.plan.Computed {
+		for _, c := range v.branch.Computed {
 			slots = append(slots, c.Eval(slots))
 		}
 		p.slots = slots[:0]
 	}
-	if w := v.plan.Where; w != nil && !w.Eval(slots).Bool() {
+	if w := v.branch.Where; w != nil && !w.Eval(slots).Bool() {
 		return filtered
 	}
 	p.prefix = appendPrefix(p.prefix[:0], v.id)
-	for i, k := range v.plan.Keys {
+	for i, k := range v.branch.Keys {
 		if slots[k].IsNull() {
 			p.deadLetter(r, v.plan.Name, "key", fmt.Sprintf("key column %q is null", v.plan.Entity.Keys[i].Name))
 			return dead
@@ -251,23 +251,24 @@ func (p *Partition) rowOf(v *view, r *Record, slots []event.Value, index int32, 
 }
 
 // encode appends the row to the batch of its shard; false if it is too large.
-func (p *Partition) encode(v *view, r *Record, slots []event.Value, index int32, t event.Time) bool {
+func (p *Partition) encode(v sourceView, r *Record, slots []event.Value, index int32, t event.Time) bool {
 	sealPrefix(p.prefix)
 	row := &p.row
 	row.Time, row.Arrival = t, r.Arrival
 	row.Pos = event.Position{Source: p.src.plan.Index, Partition: p.num, Offset: r.Offset, Index: index}
+	row.Order = event.Value{}
 	if o := p.src.plan.Order; o >= 0 {
 		row.Order = slots[o]
 	}
 	row.Pass = 0
-	for i, f := range v.plan.Filters {
+	for i, f := range v.branch.Filters {
 		if f.Eval(slots).Bool() {
 			row.Pass |= 1 << i
 		}
 	}
 	row.Values = row.Values[:0]
-	for i := range v.plan.Inputs {
-		in := &v.plan.Inputs[i]
+	for i := range v.branch.Inputs {
+		in := &v.branch.Inputs[i]
 		var x event.Value
 		if in.Program != nil {
 			x = in.Program.Eval(slots)

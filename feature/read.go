@@ -211,7 +211,7 @@ func (r *Reader) leaf(id uint64, keep bool) ([]byte, error) {
 func (r *Reader) finishView(sc *viewScan, x *scratch, at Instant) {
 	q := sc.q
 	horizon := r.horizon(q.v)
-	lost := q.v.src.lost.Load()
+	lost := q.v.lost()
 	for i := range q.features {
 		f := &q.features[i]
 		derived := f.plane >= 0 && q.planes[f.plane].derived
@@ -292,11 +292,11 @@ func (sc *viewScan) outer(pl *plane, f *featureQuery) agg.Answer {
 
 // horizon is the least instant that may be asked of v.
 func (r *Reader) horizon(v *view) event.Time {
-	wm := event.Time(v.src.minWM.Load())
+	of := newestWatermark
 	if r.cut != nil {
-		wm = r.cut.minWM[v.src]
+		of = func(src *source) event.Time { return r.cut.minWM[src] }
 	}
-	return horizon(v, wm)
+	return horizon(v, v.watermark(of))
 }
 
 func horizon(v *view, minWM event.Time) event.Time {

@@ -69,7 +69,7 @@ func (sc *viewScan) counts() bool {
 	if row.Time >= sc.asOf {
 		return false
 	}
-	if sc.cut != nil && row.Pos.Offset >= sc.cut[row.Pos.Partition] {
+	if sc.cut != nil && row.Pos.Offset >= sc.cut[sc.q.v.c.lanes.of(row.Pos)] {
 		return false
 	}
 	if row.Arrival > sc.arrived {
@@ -85,7 +85,7 @@ func (r *Reader) scan(sc *viewScan, at Instant) error {
 	sc.reset(at)
 	sc.cut = nil
 	if r.cut != nil {
-		sc.cut = r.cut.offsets[sc.q.v.src]
+		sc.cut = r.cut.lanes(sc.q.v)
 	}
 	rows, root, err := r.head()
 	if err != nil {

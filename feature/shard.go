@@ -28,7 +28,7 @@ type shard struct {
 	heads *heads
 	whole bool // every stored head is in memory: one that is not does not exist
 
-	record []uint32 // scratch of apply: ids of heads that have rows of the record under way
+	record []headLane // scratch of apply: heads that have rows of the record under way
 }
 
 // message is a batch to apply or a request to evict.
@@ -74,7 +74,7 @@ func (s *shard) apply(b *batch) {
 	if b.rows == 0 {
 		return
 	}
-	part, last, held := b.part.num, int64(-1), 0
+	last, held := int64(-1), 0
 	epoch := uint8(s.epoch.Load())
 	var added int64
 	s.mu.Lock()
@@ -83,7 +83,7 @@ func (s *shard) apply(b *batch) {
 		buf = rest.next
 		off += b.base
 		if off != last {
-			s.countRecord(part, last)
+			s.countRecord(last)
 			last = off
 			if held >= applyRows {
 				s.mu.Unlock()
@@ -91,9 +91,13 @@ func (s *shard) apply(b *batch) {
 				s.mu.Lock()
 			}
 		}
-		added += s.applyRow(prefix, rest.row, part, off, epoch)
+		lane := b.part.num
+		if s.store.united {
+			lane = s.store.views[viewOf(prefix)].lane(b.part.src, lane)
+		}
+		added += s.applyRow(prefix, rest.row, lane, off, epoch)
 	}
-	s.countRecord(part, last)
+	s.countRecord(last)
 	s.heads.tidy(4)
 	s.measure()
 	s.mu.Unlock()
@@ -104,7 +108,7 @@ func (s *shard) apply(b *batch) {
 }
 
 // applyRow appends a row to its head, unless the head has counted it, and returns its size.
-func (s *shard) applyRow(prefix, row []byte, part int32, off int64, epoch uint8) int64 {
+func (s *shard) applyRow(prefix, row []byte, lane int32, off int64, epoch uint8) int64 {
 	t := s.heads
 	tab, hash := t.tab(prefix), hashPrefix(prefix)
 	id, h := t.lookup(tab, prefix, hash)
@@ -116,11 +120,11 @@ func (s *shard) applyRow(prefix, row []byte, part int32, off int64, epoch uint8)
 		}
 	}
 	h.epoch = epoch
-	if off < t.counted(h, part) {
+	if off < t.counted(h, lane) {
 		return 0
 	}
 	t.appendRow(id, h, row)
-	s.record = append(s.record, id)
+	s.record = append(s.record, headLane{id, lane})
 	if !h.is(headDirty) {
 		h.flags |= headDirty
 		tab.dirty = append(tab.dirty, id)
@@ -132,10 +136,16 @@ func (s *shard) applyRow(prefix, row []byte, part int32, off int64, epoch uint8)
 	return int64(len(row))
 }
 
+// headLane is a head, and the lane by which rows came to it.
+type headLane struct {
+	id   uint32
+	lane int32
+}
+
 // countRecord notes that the record at off is counted by the heads that have rows of it.
-func (s *shard) countRecord(part int32, off int64) {
-	for _, id := range s.record {
-		s.heads.countTo(id, s.heads.at(id), part, off+1)
+func (s *shard) countRecord(off int64) {
+	for _, x := range s.record {
+		s.heads.countTo(x.id, s.heads.at(x.id), x.lane, off+1)
 	}
 	s.record = s.record[:0]
 }

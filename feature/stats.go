@@ -10,7 +10,9 @@ import (
 func (s *Store) Latest(sel *Selector) event.Time {
 	newest := event.MinTime
 	for i := range sel.views {
-		newest = max(newest, event.Time(sel.views[i].v.src.latest.Load()))
+		for _, src := range sel.views[i].v.srcs {
+			newest = max(newest, event.Time(src.latest.Load()))
+		}
 	}
 	if newest == event.MinTime {
 		return s.opt.Now()
@@ -47,11 +49,13 @@ func (s *Store) Stalled() string {
 // Stats reads all counters.
 func (s *Store) Stats() Stats {
 	out := Stats{State: s.st.Stats(), Memory: s.memory(), Latest: event.MinTime}
-	views := make([]ViewStats, len(s.plan.Views))
-	place := map[string]*ViewStats{}
-	for i, v := range s.plan.Views {
-		views[i].Name, views[i].Source = v.Name, v.Source.Name
-		place[v.Name] = &views[i]
+	type fed struct{ view, source string }
+	place := map[fed]int{}
+	for _, v := range s.plan.Views {
+		for _, b := range v.Branches() {
+			place[fed{v.Name, b.Source.Name}] = len(out.Views)
+			out.Views = append(out.Views, ViewStats{Name: v.Name, Source: b.Source.Name})
+		}
 	}
 	for _, src := range s.sources {
 		ss := SourceStats{Name: src.plan.Name, DeadDropped: src.deadDropped.Load()}
@@ -65,7 +69,7 @@ func (s *Store) Stats() Stats {
 			})
 			for i, v := range src.views {
 				n := &m.counters.views[i]
-				vs := place[v.plan.Name]
+				vs := &out.Views[place[fed{v.plan.Name, src.plan.Name}]]
 				vs.Applied += n[applied]
 				vs.Filtered += n[filtered]
 				vs.Duplicate += n[duplicate]
@@ -74,8 +78,9 @@ func (s *Store) Stats() Stats {
 			}
 		}
 		for _, v := range src.views {
-			place[v.plan.Name].Horizon = horizon(v, event.Time(src.minWM.Load()))
-			place[v.plan.Name].Overflows = s.overflows[v.id].Load()
+			vs := &out.Views[place[fed{v.plan.Name, src.plan.Name}]]
+			vs.Horizon = horizon(v.view, v.watermark(newestWatermark))
+			vs.Overflows = s.overflows[v.id].Load()
 		}
 		out.Latest = max(out.Latest, event.Time(src.latest.Load()))
 		out.Sources = append(out.Sources, ss)
@@ -85,6 +90,5 @@ func (s *Store) Stats() Stats {
 		out.Heads += sh.count.Load()
 		out.Misses += sh.misses.Load()
 	}
-	out.Views = views
 	return out
 }

@@ -31,6 +31,7 @@ type Store struct {
 	log     *slog.Logger
 	sources []*source
 	views   []*view // by view id
+	united  bool    // some view has several sources
 	byName  map[string]*view
 	shards  []*shard
 
@@ -59,17 +60,16 @@ type Store struct {
 
 // view is a view at run time.
 type view struct {
-	plan  *pipeline.View
-	id    uint16
-	place int // among its source's views
-	src   *source
-	c     *codec
+	plan *pipeline.View
+	id   uint16
+	srcs []*source
+	c    *codec
 }
 
 // source is a source at run time.
 type source struct {
 	plan  *pipeline.Source
-	views []*view
+	views []sourceView
 	dead  DeadSink
 
 	mu     sync.Mutex
@@ -209,12 +209,16 @@ func (s *Store) bind(old storedPlan) {
 	s.views = make([]*view, len(s.plan.Views))
 	s.overflows = make([]atomic.Int64, len(s.plan.Views))
 	for i, p := range s.plan.Views {
-		src := s.sources[p.Source.Index]
-		v := &view{plan: p, id: uint16(i), place: len(src.views), src: src, c: newCodec(p)}
+		v := &view{plan: p, id: uint16(i), c: newCodec(p)}
 		if o, ok := old.Views[p.Name]; ok {
 			v.id = o.ID
 		}
-		src.views = append(src.views, v)
+		for _, b := range p.Branches() {
+			src := s.sources[b.Source.Index]
+			src.views = append(src.views, sourceView{v, b})
+			v.srcs = append(v.srcs, src)
+		}
+		s.united = s.united || len(v.srcs) > 1
 		s.views[v.id] = v
 		s.byName[p.Name] = v
 	}

@@ -191,7 +191,7 @@ func (w *treeWriter) writeLeaf(rows []rowRef) (entry, error) {
 			e.gap = max(e.gap, r.t.Sub(rows[i-1].t))
 		}
 		e.maxArrival = max(e.maxArrival, w.row.Arrival)
-		e.offsets = raise(e.offsets, w.row.Pos.Partition, w.row.Pos.Offset+1)
+		e.offsets = raise(e.offsets, w.c.lanes.of(w.row.Pos), w.row.Pos.Offset+1)
 		e.bytes += int64(len(r.b))
 		w.sum.Add(&w.row)
 		w.val = append(w.val, r.b...)

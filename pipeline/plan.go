@@ -112,19 +112,26 @@ type Entity struct {
 	Keys []Column // Boolean, Long, String, Bytes, Date or Timestamp, never null
 }
 
-// View is a feature view. Row slots are those of Source.Columns, then one for each of Computed.
-type View struct {
-	Name     string
+// Branch is what a view makes of the events of one source. Row slots are those of Source.Columns, then one
+// for each of Computed.
+type Branch struct {
 	Source   *Source
-	Entity   *Entity
 	Flatten  []int           // slots of arrays, all of one length: a record is a row for each element, which stands in their place
-	Keys     []int           // slot of each of Entity.Keys
+	Keys     []int           // slot of each of the entity's keys
 	Computed []*expr.Program // evaluated in order into slots len(Source.Columns)+i
 	Where    *expr.Program   // nil: every row
 	Inputs   []Input         // what rows keep: the first of Row.Values
-	Lookups  []*Lookup       // features of other views that this one reads
-	Derived  []*Derived      // computed when rows are read: Row.Values behind Inputs
 	Filters  []*expr.Program // Row.Pass; boolean
+}
+
+// View is a feature view.
+type View struct {
+	Name     string
+	Branch             // of its source, or the first of them
+	More     []*Branch // of further sources; Inputs and Filters have the same meaning in all
+	Entity   *Entity
+	Lookups  []*Lookup  // features of other views that this one reads
+	Derived  []*Derived // computed when rows are read: Row.Values behind Inputs
 	Layout   agg.Layout
 	Features []*Feature // in the order written, `each` after `features`
 	History  event.Duration
@@ -213,6 +220,9 @@ type Dep struct {
 	Ref     *Feature
 	Earlier int
 }
+
+// Branches lists what the view makes of each of its sources, in the order declared.
+func (v *View) Branches() []*Branch { return append([]*Branch{&v.Branch}, v.More...) }
 
 // View finds a view by name, or nil.
 func (p *Plan) View(name string) *View {

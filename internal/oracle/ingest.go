@@ -38,6 +38,7 @@ type Verdict struct {
 // Ingested is what a view made of the records of its source.
 type Ingested struct {
 	View       *pipeline.View
+	branch     *pipeline.Branch     // of the source
 	Rows       []Row                // those applied, by partition and offset
 	Verdicts   []Verdict            // one for each record, by partition and offset
 	Counts     map[string]int64     // records by outcome
@@ -66,7 +67,8 @@ func Ingest(src *pipeline.Source, views []*pipeline.View, records []Record) []In
 	records = slices.CompactFunc(records, func(a, b Record) bool { return comparePositions(a, b) == 0 })
 	out := make([]Ingested, len(views))
 	for i, v := range views {
-		out[i] = Ingested{View: v, Counts: map[string]int64{}, Watermarks: map[int32]event.Time{}}
+		b := v.Branches()[slices.IndexFunc(v.Branches(), func(b *pipeline.Branch) bool { return b.Source == src })]
+		out[i] = Ingested{View: v, branch: b, Counts: map[string]int64{}, Watermarks: map[int32]event.Time{}}
 	}
 	marks := map[int32]event.Time{}
 	for _, r := range records {
@@ -144,7 +146,7 @@ func (in *Ingested) take(r Record, t event.Time, reason string, mark event.Time)
 	outcome := Dead
 	if reason == "" {
 		var rows []Row
-		rows, outcome, reason = acceptAll(in.View, r, t, mark)
+		rows, outcome, reason = acceptAll(in.View, in.branch, r, t, mark)
 		in.Rows = append(in.Rows, rows...)
 	}
 	in.Counts[outcome]++
@@ -153,9 +155,9 @@ func (in *Ingested) take(r Record, t event.Time, reason string, mark event.Time)
 
 // acceptAll decides what v makes of a record, which is a row for each element of the arrays that v flattens:
 // one that is dead or late speaks for all; without one that passes the record is filtered.
-func acceptAll(v *pipeline.View, r Record, t, mark event.Time) (rows []Row, outcome, reason string) {
-	if len(v.Flatten) == 0 {
-		row, outcome, reason := accept(v, r, t, mark)
+func acceptAll(v *pipeline.View, b *pipeline.Branch, r Record, t, mark event.Time) (rows []Row, outcome, reason string) {
+	if len(b.Flatten) == 0 {
+		row, outcome, reason := accept(v, b, r, t, mark)
 		if outcome == Applied {
 			rows = []Row{row}
 		}
@@ -163,16 +165,16 @@ func acceptAll(v *pipeline.View, r Record, t, mark event.Time) (rows []Row, outc
 	}
 	outcome = Filtered
 	var lists [][]event.Value
-	for _, slot := range v.Flatten {
+	for _, slot := range b.Flatten {
 		lists = append(lists, items(r.Slots[slot]))
 	}
 	for i := range lists[0] {
 		one := r
 		one.Slots = slices.Clone(r.Slots)
-		for j, slot := range v.Flatten {
+		for j, slot := range b.Flatten {
 			one.Slots[slot] = lists[j][i]
 		}
-		row, got, why := accept(v, one, t, mark)
+		row, got, why := accept(v, b, one, t, mark)
 		row.Pos.Index = int32(i)
 		switch got {
 		case Dead, Late:
@@ -194,15 +196,15 @@ func items(v event.Value) (out []event.Value) {
 }
 
 // accept decides what v makes of a record whose event time is good.
-func accept(v *pipeline.View, r Record, t, mark event.Time) (row Row, outcome, reason string) {
+func accept(v *pipeline.View, b *pipeline.Branch, r Record, t, mark event.Time) (row Row, outcome, reason string) {
 	slots := slices.Clone(r.Slots)
-	for _, p := range v.Computed {
+	for _, p := range b.Computed {
 		slots = append(slots, p.Eval(slots))
 	}
-	if v.Where != nil && !isTrue(v.Where, slots) {
+	if b.Where != nil && !isTrue(b.Where, slots) {
 		return row, Filtered, ""
 	}
-	for _, slot := range v.Keys {
+	for _, slot := range b.Keys {
 		if slots[slot].IsNull() {
 			return row, Dead, "key"
 		}
@@ -213,17 +215,17 @@ func accept(v *pipeline.View, r Record, t, mark event.Time) (row Row, outcome, r
 	}
 	row.Row = event.Row{
 		Time: t, Arrival: r.Arrival,
-		Pos: event.Position{Source: v.Source.Index, Partition: r.Partition, Offset: r.Offset},
+		Pos: event.Position{Source: b.Source.Index, Partition: r.Partition, Offset: r.Offset},
 	}
-	if v.Source.Order >= 0 {
-		row.Order = slots[v.Source.Order].Clone()
+	if b.Source.Order >= 0 {
+		row.Order = slots[b.Source.Order].Clone()
 	}
-	for i, p := range v.Filters {
+	for i, p := range b.Filters {
 		if isTrue(p, slots) {
 			row.Pass |= 1 << i
 		}
 	}
-	for _, in := range v.Inputs {
+	for _, in := range b.Inputs {
 		x := event.Value{}
 		if in.Program != nil {
 			x = in.Program.Eval(slots)

@@ -39,14 +39,14 @@ func compile(t *testing.T, src string, computed ...pipeline.Column) *expr.Progra
 func purchases(t *testing.T) (*pipeline.Source, []*pipeline.View) {
 	src := &pipeline.Source{Index: 3, Name: "purchases", Order: -1, Ahead: 10, Columns: columns}
 	twice := pipeline.Column{Name: "twice", Type: event.Type{Kind: event.Double, Nullable: true}}
-	full := &pipeline.View{
-		Name: "full", Source: src, Keys: []int{1}, History: 20, Keep: 30,
+	full := &pipeline.View{Name: "full", History: 20, Keep: 30, Branch: pipeline.Branch{
+		Source: src, Keys: []int{1},
 		Computed: []*expr.Program{compile(t, "amount * 2")},
 		Where:    compile(t, "twice > 0", twice),
 		Filters:  []*expr.Program{compile(t, "amount > 5", twice), compile(t, `user == "b"`, twice)},
 		Inputs:   []pipeline.Input{{Slot: 3}, {Program: compile(t, "amount + 1", twice)}},
-	}
-	plain := &pipeline.View{Name: "plain", Source: src, Keys: []int{1}, History: 5, Keep: 1000}
+	}}
+	plain := &pipeline.View{Name: "plain", Branch: pipeline.Branch{Source: src, Keys: []int{1}}, History: 5, Keep: 1000}
 	return src, []*pipeline.View{full, plain}
 }
 
