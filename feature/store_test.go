@@ -156,9 +156,14 @@ const Time60 = event.Time(event.Minute)
 // store's own restart offsets on; it stops after at most limit records.
 func feed(ctx context.Context, t testing.TB, rng *rand.Rand, s *Store, plan *pipeline.Plan, records []oracle.Record, limit int) {
 	t.Helper()
+	feedSource(ctx, t, rng, s, plan.Sources[0], records, limit)
+}
+
+func feedSource(ctx context.Context, t testing.TB, rng *rand.Rand, s *Store, src *pipeline.Source, records []oracle.Record, limit int) {
+	t.Helper()
 	queue := map[int32][]oracle.Record{}
 	for _, r := range records {
-		p := s.Partition(plan.Sources[0], r.Partition)
+		p := s.Partition(src, r.Partition)
 		if next, ok := p.Next(); ok && r.Offset < next {
 			continue
 		}
@@ -171,7 +176,7 @@ func feed(ctx context.Context, t testing.TB, rng *rand.Rand, s *Store, plan *pip
 		}
 		sort.Slice(nums, func(i, j int) bool { return nums[i] < nums[j] })
 		num := nums[rng.IntN(len(nums))]
-		p := s.Partition(plan.Sources[0], num)
+		p := s.Partition(src, num)
 		n := min(1+rng.IntN(200), len(queue[num]), limit)
 		for _, r := range queue[num][:n] {
 			rec := Record{Offset: r.Offset, Timestamp: r.Arrival, Arrival: r.Arrival, Slots: r.Slots, Value: []byte("raw")}

@@ -162,16 +162,41 @@ var viewGrammar = &object{
     each:
       - {of: amount, do: [count, avg], over: [1h, 7d, lifetime]}`,
 	keys: []key{
-		{name: "source", shape: text(refText), required: true, doc: "The source."},
+		{name: "source", shape: text(refText), oneOf: "source or sources", doc: "The source."},
+		{name: "sources", shape: &shape{items: &shape{format: refText, object: feedGrammar}}, oneOf: "source or sources", doc: "Several sources: events of each count alike. An entry is a source's name, or a mapping."},
 		{name: "entity", shape: text(refText), required: true, doc: "The entity. The source's fields or the view's columns must have its key columns, by name and type; an event whose key is null is a dead letter."},
 		{name: "flatten", shape: text(refText), doc: "An array: each of its elements is a row of its own. Of an array of records, `items`, the fields are then those of the element: `items.price`. An event counts with all its elements or, if one cannot be counted, as a dead letter; one without elements is filtered."},
 		{name: "where", shape: text(exprText), doc: "Only events for which this is true count."},
+		{name: "sample", shape: &shape{object: sampleGrammar}, doc: "Only a share of the events counts, chosen by a hash; the others are filtered."},
 		{name: "columns", shape: &shape{names: text(exprText), label: "column"}, doc: "Computed columns by name, each visible to the later ones and to all below. A column may read features of other views, as `by_user.avg_30d`: each event then has their value as of its own time, late corrections included; only aggregates over a bounded window can take such a column, by its name."},
 		{name: "history", shape: text(spanText), standard: "the longest window, at least 30d", doc: "How far back features can be asked for exactly."},
 		{name: "ttl", shape: text(spanText), doc: "A value whose newest event is older than this is `expired`."},
 		{name: "default", shape: text(literalText), doc: "The answer in place of null."},
 		{name: "features", shape: &shape{names: &shape{object: featureGrammar}, label: "feature"}, doc: "The features, by name."},
 		{name: "each", shape: &shape{items: &shape{object: eachGrammar}}, doc: "Many features at once, behind those of `features`."},
+	},
+}
+
+var feedGrammar = &object{
+	name: "view_source",
+	doc:  "One of several sources of a view. Its columns come before those of the view, so that the rest of the view reads the same names from every source.",
+	example: `sources:
+  - card_payments
+  - {source: cash_payments, columns: {amount: total_cents / 100.0, user_id: customer}, where: not void}`,
+	keys: []key{
+		{name: "source", shape: text(refText), required: true, doc: "The source."},
+		{name: "columns", shape: &shape{names: text(exprText), label: "column"}, doc: "Columns computed from this source's events."},
+		{name: "where", shape: text(exprText), doc: "Only events of this source for which this is true count."},
+	},
+}
+
+var sampleGrammar = &object{
+	name:    "sample",
+	doc:     "A share of the events, the same on every replay and machine: those of which the hash of `by` falls into the first `keep` of a million buckets (`hash_bucket(by, 1000000)`). By an entity's key all of an entity's events are kept or none.",
+	example: "sample: {by: user_id, keep: 10%}",
+	keys: []key{
+		{name: "by", shape: text(exprText), required: true, doc: "What is hashed."},
+		{name: "keep", shape: text(anyText), required: true, doc: "The share: a percentage, or a number above 0 and at most 1."},
 	},
 }
 

@@ -44,27 +44,7 @@ func (scope *viewScope) storageText() string {
 			line("key %q %s from %s", k.Name, k.Type, fieldText(v, v.Keys[i]))
 		}
 	}
-	if scope.flat != "" {
-		line("flatten %q", scope.flat)
-	}
-	for slot, c := range s.Columns {
-		if scope.fields[c.Name] {
-			line("field %s", fieldText(v, slot))
-		}
-	}
-	for i, p := range v.Computed {
-		line("column %q %s = %s", scope.computed[i], p.Type(), p)
-	}
-	if v.Where != nil {
-		line("where %s", v.Where)
-	}
-	for i, in := range v.Inputs {
-		if in.Program != nil {
-			line("input %d %s = %s", i, in.Type, in.Program)
-		} else {
-			line("input %d %s", i, fieldText(v, in.Slot))
-		}
-	}
+	scope.rowText(line)
 	for i, l := range v.Lookups {
 		other := l.Feature.View
 		line("lookup %d %q %s keys %v", i, other.Name+"."+l.Feature.Name, lookupText(l.Feature), l.Keys)
@@ -88,6 +68,11 @@ func (scope *viewScope) storageText() string {
 	}
 	if usesZone(v) {
 		line("zones %s", zone.Version())
+	}
+	for _, b := range scope.more {
+		if b.typed {
+			b.branchText(line)
+		}
 	}
 	line("history %s keep %s", v.History, v.Keep)
 	return b.String()

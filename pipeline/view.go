@@ -63,7 +63,9 @@ type viewScope struct {
 	broken   map[string]bool
 	decls    []*featureDecl
 
-	flat    string // path of the array that is flattened
+	feed    feed
+	more    []*viewScope // of its further sources
+	flat    string       // path of the array that is flattened
 	stage   stage
 	derived map[string]int // columns that read other views, by name: number in Derived
 	reads   []*viewScope   // the views they read
@@ -81,18 +83,22 @@ type groupKey struct {
 	last                             bool
 }
 
+func newViewScope(c *compiler, key, n *node) *viewScope {
+	return &viewScope{
+		c: c, n: n, key: key, in: fmt.Sprintf("view %q", key.text),
+		view:   &View{Name: key.text},
+		fields: map[string]bool{}, columns: map[string]int{}, broken: map[string]bool{}, inputs: map[string]int{}, filters: map[string]int{},
+		groups: map[groupKey]int{}, names: map[string]*node{}, derived: map[string]int{},
+	}
+}
+
 func (c *compiler) compileViews(n *node) {
 	if n == nil || n.kind != mappingNode {
 		c.fixSources()
 		return
 	}
 	for _, f := range n.fields {
-		v := &viewScope{
-			c: c, n: f.value, key: f.key, in: fmt.Sprintf("view %q", f.key.text),
-			view:   &View{Name: f.key.text},
-			fields: map[string]bool{}, columns: map[string]int{}, broken: map[string]bool{}, inputs: map[string]int{}, filters: map[string]int{},
-			groups: map[groupKey]int{}, names: map[string]*node{}, derived: map[string]int{},
-		}
+		v := newViewScope(c, f.key, f.value)
 		c.views = append(c.views, v)
 		c.plan.Views = append(c.plan.Views, v.view)
 		if f.value.kind == mappingNode {
@@ -102,6 +108,9 @@ func (c *compiler) compileViews(n *node) {
 	for _, v := range c.views {
 		if v.n.kind == mappingNode {
 			v.noteLookups()
+			for _, b := range v.more {
+				b.noteLookups()
+			}
 		}
 	}
 	c.fixSources()
@@ -120,21 +129,7 @@ func (c *compiler) fixSources() {
 // declare resolves what the view refers to, and notes which fields of the source it uses.
 func (v *viewScope) declare() {
 	c := v.c
-	if n := v.n.get("source"); n != nil {
-		var names []string
-		for _, s := range c.sources {
-			names = append(names, s.src.Name)
-			if s.src.Name == n.text {
-				v.source = s
-			}
-		}
-		if v.source == nil {
-			c.fail(n, diag.Suggest(n.text, "sources", names), "%s: there is no source %q", v.in, n.shown())
-		} else {
-			v.source.used = true
-			v.view.Source = v.source.src
-		}
-	}
+	v.declareSources()
 	if n := v.n.get("entity"); n != nil {
 		var names []string
 		for _, e := range c.entities {
@@ -150,6 +145,12 @@ func (v *viewScope) declare() {
 			v.view.Entity = v.entity.entity
 		}
 	}
+	v.declareBranch()
+	v.declareMore()
+}
+
+// declareBranch notes what the view uses of one source.
+func (v *viewScope) declareBranch() {
 	v.typed = v.source.known()
 	v.declareFlatten()
 	v.declareFeatures()
@@ -178,6 +179,11 @@ func (v *viewScope) noteFields() {
 		}
 	}
 	note(v.n.get("where"))
+	note(v.n.get("sample").get("by"))
+	note(v.feed.where)
+	for _, f := range v.feed.columns {
+		note(f.value)
+	}
 	if columns := v.n.get("columns"); columns != nil {
 		for _, f := range columns.fields {
 			note(f.value)
@@ -220,9 +226,7 @@ func (v *viewScope) compile() {
 	v.compileFlatten()
 	v.compileColumns()
 	v.compileKeys()
-	if n := v.n.get("where"); n != nil {
-		v.view.Where = v.condition(n, v.in+": where")
-	}
+	v.compileWhere()
 	for _, d := range v.decls {
 		v.compileFeature(d)
 	}
@@ -232,14 +236,16 @@ func (v *viewScope) compile() {
 		v.c.failAt(v.key.span, "split the view in two", "%s has %d different conditions on features, and 64 is the most", v.in, len(v.view.Filters))
 	}
 	v.settleDerived()
+	v.compileMore()
+}
+
+// ownColumns lists the columns that are mapped for the source, then the view's.
+func (v *viewScope) ownColumns() []field {
+	return append(v.feed.columns[:len(v.feed.columns):len(v.feed.columns)], v.n.get("columns").mapping()...)
 }
 
 func (v *viewScope) compileColumns() {
-	n := v.n.get("columns")
-	if n == nil {
-		return
-	}
-	for _, f := range n.fields {
+	for _, f := range v.ownColumns() {
 		if f.value.bad || f.value.kind != scalarNode || f.key.bad {
 			v.broken[f.key.text] = true
 			continue
@@ -287,7 +293,7 @@ func (v *viewScope) lookup(name string) (int, event.Type, bool) {
 // known lists the names that expressions can use.
 func (v *viewScope) known() []string {
 	names := v.source.paths()
-	for _, f := range v.n.get("columns").mapping() {
+	for _, f := range v.ownColumns() {
 		if _, ok := v.columns[f.key.text]; ok {
 			names = append(names, f.key.text)
 		}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/penstock-ml/penstock/event"
 	"github.com/penstock-ml/penstock/feature"
@@ -229,7 +230,7 @@ func (s *Server) describeShape() shape {
 	}
 	for _, v := range s.cfg.Plan.Views {
 		d := ViewDescription{
-			Name: v.Name, Source: v.Source.Name, Entity: v.Entity.Name, Keys: describeColumns(v.Entity.Keys),
+			Name: v.Name, Source: sourcesOf(v), Entity: v.Entity.Name, Keys: describeColumns(v.Entity.Keys),
 			Version: v.Version, History: v.History.String(), Features: []FeatureDescription{},
 		}
 		for _, f := range v.Features {
@@ -253,4 +254,13 @@ func (s *Server) describeShape() shape {
 		sh.sets = append(sh.sets, d)
 	}
 	return sh
+}
+
+// sourcesOf names the sources of a view.
+func sourcesOf(v *pipeline.View) string {
+	var names []string
+	for _, b := range v.Branches() {
+		names = append(names, b.Source.Name)
+	}
+	return strings.Join(names, ", ")
 }
