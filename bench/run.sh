@@ -15,14 +15,21 @@ go build -o dist/bench ./bench/cmd
 steps=${BENCH_STEPS:-$(dist/bench -default-steps)}
 does() { [[ ",$steps," == *",$1"[,-]* ]]; }
 
-deploy/kafka-image.sh
-for peer in kstreams flink; do
-	if does $peer; then
-		newest=$(find bench/$peer/pom.xml bench/$peer/src -newer bench/$peer/target/$peer-bench.jar 2>/dev/null || echo none)
-		[ -z "$newest" ] || mvn --batch-mode --quiet -f bench/$peer/pom.xml package
+for step in $(dist/bench -kafka-steps); do
+	if does "$step"; then
+		deploy/kafka-image.sh
+		break
 	fi
 done
-make --no-print-directory build
+for peer in kstreams flink; do
+	if does "$peer"; then
+		newest=$(find bench/$peer/pom.xml bench/$peer/src -newer bench/$peer/target/$peer-bench.jar 2>/dev/null || echo none)
+		[ -z "$newest" ] || mvn --batch-mode --quiet -f "bench/$peer/pom.xml" package >&2
+	fi
+done
+make --no-print-directory build >&2
+! does store || go test -c -o dist/feature.test ./feature
+! does expr || go test -c -o dist/expr.test ./transforms/expr
 events=${BENCH_EVENTS:-5000000}
 spine=1000000
 [ "$events" -ge 5000000 ] || spine=$((events / 5))

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"github.com/dgraph-io/badger/v4"
 )
@@ -163,9 +164,11 @@ func openStore(dir string, id identity, size settings, g *guard, log *slog.Logge
 	if err := dropUnborn(inner); err != nil {
 		return nil, err
 	}
+	began := time.Now()
 	if err := verifyTables(inner, opt); err != nil {
 		return nil, err
 	}
+	verified := time.Since(began)
 	if b.mark, err = openMark(dir, id, 0); err != nil {
 		return nil, err
 	}
@@ -186,6 +189,7 @@ func openStore(dir string, id identity, size settings, g *guard, log *slog.Logge
 	if free, total, err := g.measure(dir); err == nil {
 		g.lay(free, g.need(total))
 	}
+	log.Debug("state opened", "dir", dir, "verified", verified, "opened", time.Since(began)-verified)
 	return b, nil
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"path/filepath"
 	"reflect"
 	"strings"
@@ -122,7 +123,7 @@ func TestCompareFindsOneWrongCell(t *testing.T) {
 		}
 	}
 	write()
-	n, cells, err := compare(path, labels, o)
+	n, cells, err := compare(path, labels, o, "")
 	if err != nil || n != 300 || cells != 300*12 {
 		t.Errorf("right table: %d rows, %d cells, %v", n, cells, err)
 	}
@@ -133,48 +134,38 @@ func TestCompareFindsOneWrongCell(t *testing.T) {
 		}
 	}
 	write()
-	if _, _, err = compare(path, labels, o); err == nil || !strings.Contains(err.Error(), "amount_avg_1h") {
+	if _, _, err = compare(path, labels, o, ""); err == nil || !strings.Contains(err.Error(), "amount_avg_1h") {
 		t.Errorf("a wrong cell: %v", err)
 	}
 	rows = rows[1:]
 	write()
-	if _, _, err = compare(path, labels, o); err == nil {
+	if _, _, err = compare(path, labels, o, ""); err == nil {
 		t.Error("a missing row was not found")
 	}
 }
 
-func TestDurable(t *testing.T) {
+func TestReached(t *testing.T) {
 	ends := map[int32]int64{0: 10, 1: 20}
 	for _, c := range []struct {
-		restart map[int32]int64
-		ready   bool
-		want    bool
+		text    string
+		read    bool
+		durable bool
 	}{
-		{map[int32]int64{0: 10, 1: 20}, true, true},
-		{map[int32]int64{0: 10, 1: 20}, false, false},
-		{map[int32]int64{0: 10, 1: 19}, true, false},
-		{map[int32]int64{0: 10}, true, false},
+		{`[{"partition":0,"next":10,"restart":10},{"partition":1,"next":20,"restart":20}]`, true, true},
+		{`[{"partition":0,"next":10,"restart":10},{"partition":1,"next":20,"restart":19}]`, true, false},
+		{`[{"partition":0,"next":10,"restart":10},{"partition":1,"next":19,"restart":19}]`, false, false},
+		{`[{"partition":0,"next":10,"restart":10}]`, false, false},
 	} {
 		var p progress
-		p.Ready = c.ready
-		p.Views = append(p.Views, struct {
-			Counts map[string]int64 `json:"counts"`
-		}{})
-		p.Sources = make([]struct {
-			Read       int64 `json:"read"`
-			Partitions []struct {
-				Partition int32 `json:"partition"`
-				Restart   int64 `json:"restart"`
-			} `json:"partitions"`
-		}, 1)
-		for part, restart := range c.restart {
-			p.Sources[0].Partitions = append(p.Sources[0].Partitions, struct {
-				Partition int32 `json:"partition"`
-				Restart   int64 `json:"restart"`
-			}{part, restart})
+		text := `{"ready":true,"sources":[{"read":30,"partitions":` + c.text + `}],"views":[{"counts":{"applied":30}}]}`
+		if err := json.Unmarshal([]byte(text), &p); err != nil {
+			t.Fatal(err)
 		}
-		if got := durable(&p, ends); got != c.want {
-			t.Errorf("restart offsets %v, ready %t: durable is %t", c.restart, c.ready, got)
+		if p.reached(ends, false) != c.read || p.reached(ends, true) != c.durable {
+			t.Errorf("%s: read %t, durable %t", c.text, p.reached(ends, false), p.reached(ends, true))
+		}
+		if p.countedOnce(30) != nil || p.countedOnce(31) == nil {
+			t.Errorf("%s: counted once: %v, %v", c.text, p.countedOnce(30), p.countedOnce(31))
 		}
 	}
 }

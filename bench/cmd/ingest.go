@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -36,13 +35,22 @@ func load(ctx context.Context, c *config, prefix string, o workload.Options) (*t
 	return t, err
 }
 
-// measure loads the topics and takes every figure.
-func measure(ctx context.Context, c *config, r *report) error {
+// topic returns the topic of a distribution, loaded at the first use.
+func (c *config) topic(ctx context.Context, k workload.Keys) (*topic, error) {
+	if t := c.topics[k]; t != nil {
+		return t, nil
+	}
+	t, err := load(ctx, c, "bench", c.options(k))
+	if err == nil {
+		c.topics[k] = t
+	}
+	return t, err
+}
+
+// ingests measures every distribution of keys.
+func ingests(ctx context.Context, c *config, r *report) error {
 	for i, k := range c.keys {
-		if !c.anyOf("kstreams", "flink", "flink-rocksdb", "ingest", "export", "http") {
-			break
-		}
-		t, err := load(ctx, c, "bench", c.options(k))
+		t, err := c.topic(ctx, k)
 		if err != nil {
 			return err
 		}
@@ -108,14 +116,15 @@ func ingest(ctx context.Context, c *config, r *report, t *topic, backwards bool)
 // ingested adds a row of the table of ingests.
 func (r *report) ingested(k workload.Keys, title string, i *ingested) {
 	t := r.table("Ingest, stored at the end", "keys | system | events | s | events/s | after warm-up | per core | peak MiB | answers equal to the oracle's")
-	warm, checked := "", ""
+	warm := ""
 	if i.warm > 0 {
 		warm = number(i.warm)
 	}
-	if i.checked > 0 {
-		checked = fmt.Sprint(i.checked)
+	if len(t.notes) == 0 {
+		t.note("Each runs until all is counted and is then asked to leave, which stores all; the time runs until it has. After warm-up: without the first %v. "+
+			"Penstock is started again and must find every event. The answers of the peers are of users at the end of the events, Penstock's of an export.", warmUp)
 	}
-	t.row(k, title, i.events, i.seconds, i.rate(), warm, i.perCore(), i.peak>>20, checked)
+	t.row(k, title, i.events, i.seconds, i.rate(), warm, i.perCore(), i.peak>>20, orNothing(i.checked))
 }
 
 // compared adds the ratio to a peer and holds it against its target.
@@ -129,29 +138,27 @@ func (r *report) compared(k workload.Keys, p *peer, own, other *ingested) {
 	}
 }
 
-// penstockOnce runs Penstock on a new state until all is durable.
+// penstockOnce takes a topic in.
 func penstockOnce(ctx context.Context, c *config, t *topic) (_ *ingested, err error) {
-	p, err := startPenstock(ctx, c, t)
+	note("%s: Penstock", t.keys)
+	x, p, err := c.launch(t).takeIn(ctx, c, t.ends)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, p.stop(), p.forget()) }()
-	return p.ingest(ctx, c, t.ends)
+	defer p.end(&err)
+	return x, nil
 }
 
-// penstockSteps runs Penstock on the topic until all is durable, then asks the running process.
+// penstockSteps takes a topic in, then asks the process that found it stored.
 func penstockSteps(ctx context.Context, c *config, r *report, t *topic) (_ *ingested, err error) {
-	p, err := startPenstock(ctx, c, t)
+	note("%s: Penstock", t.keys)
+	x, p, err := c.launch(t).takeIn(ctx, c, t.ends)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, p.stop(), p.forget()) }()
-	x, err := p.ingest(ctx, c, t.ends)
-	if err != nil {
-		return nil, err
-	}
+	defer p.end(&err)
 	if c.does("export") {
-		e, err := p.export(ctx, c, t.keys)
+		e, err := p.export(ctx, c, t.keys, "")
 		if err != nil {
 			return nil, err
 		}

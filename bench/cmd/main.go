@@ -36,41 +36,88 @@ type config struct {
 	pipeline, schema          string
 	memory                    string
 	work                      string
+	tests                     string
+	fresh                     time.Duration
+	entities                  int
+
+	topics map[workload.Keys]*topic
 }
 
-// steps are what can be measured, in the order of the report; the last ones only when named.
-var steps = []string{"kstreams", "flink", "ingest", "export", "http", "flink-rocksdb"}
+// step is something to measure. Steps of one func are measured together.
+type step struct {
+	name    string
+	run     func(context.Context, *config, *report) error
+	kafka   bool // needs a broker
+	unasked bool // measured without being named
+}
 
-const defaultSteps = "kstreams,flink,ingest,export,http"
+// steps are what can be measured, in order.
+var steps = []step{
+	{"kstreams", nil, true, true},
+	{"flink", nil, true, true},
+	{"flink-rocksdb", nil, true, false},
+	{"ingest", ingests, true, true}, // with all that are above and below without a func
+	{"export", nil, true, true},
+	{"http", nil, true, true},
+	{"rekey", rekey, true, true},
+	{"freshness", freshness, true, true},
+	{"restart", restart, true, true},
+	{"backfill", backfill, true, true},
+	{"store", storeOff, false, true},
+	{"windows", windows, false, true},
+	{"entities", entities, false, true},
+	{"expr", expressions, false, true},
+}
+
+// stepNames joins the names of some steps.
+func stepNames(by string, which func(step) bool) string {
+	var names []string
+	for _, s := range steps {
+		if which(s) {
+			names = append(names, s.name)
+		}
+	}
+	return strings.Join(names, by)
+}
 
 func main() {
-	if len(os.Args) == 3 && os.Args[1] == "-bare" { // the handler that look-ups are compared with
-		if err := serveBare(os.Args[2]); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		return
-	}
-	if len(os.Args) == 2 && os.Args[1] == "-default-steps" { // for bench/run.sh
-		fmt.Println(defaultSteps)
-		return
-	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
+	if err := asked(ctx, os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
+// asked runs the bench, or what it or bench/run.sh starts this program as.
+func asked(ctx context.Context, args []string) error {
+	if len(args) == 0 {
+		return run(ctx, args, os.Stdout)
+	}
+	switch args[0] {
+	case "-bare": // the handler that look-ups are compared with
+		return serveBare(strings.Join(args[1:], " "))
+	case "-engine": // a job in memory of its own
+		return runEngine(ctx)
+	case "-default-steps":
+		fmt.Println(stepNames(",", func(s step) bool { return s.unasked }))
+		return nil
+	case "-kafka-steps":
+		fmt.Println(stepNames(" ", func(s step) bool { return s.kafka }))
+		return nil
+	}
+	return run(ctx, args, os.Stdout)
+}
+
 func flags(args []string) (*config, error) {
-	c := &config{}
+	c := &config{topics: map[workload.Keys]*topic{}}
 	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
 	fs.IntVar(&c.events, "events", 5_000_000, "events in each topic")
 	fs.IntVar(&c.users, "users", 1_000_000, "possible users")
 	fs.IntVar(&c.partitions, "partitions", 4, "partitions of each topic")
 	keys := fs.String("keys", "zipf,uniform", "distributions, separated by commas")
-	named := fs.String("steps", defaultSteps, "what to measure, separated by commas: "+strings.Join(steps, ", "))
+	every := stepNames(", ", func(step) bool { return true })
+	named := fs.String("steps", stepNames(",", func(s step) bool { return s.unasked }), "what to measure, separated by commas, of "+every)
 	fs.IntVar(&c.peerSeconds, "peer-seconds", 240, "seconds after which a peer is stopped; 0: at the end of the topic")
 	fs.IntVar(&c.threads, "threads", 2, "stream threads of Kafka Streams, parallelism of Flink")
 	fs.IntVar(&c.spine, "spine", 1_000_000, "rows of the spine to export")
@@ -83,6 +130,9 @@ func flags(args []string) (*config, error) {
 	fs.StringVar(&c.schema, "schema", "bench/workload/transactions.avsc", "the Avro schema for the peers")
 	fs.StringVar(&c.memory, "memory", "1GiB", "Penstock's memory budget")
 	fs.StringVar(&c.work, "work", "bench/.cache", "folder for states, spines and logs; emptied")
+	fs.StringVar(&c.tests, "tests", "dist", "folder of feature.test and expr.test")
+	fs.DurationVar(&c.fresh, "fresh", 20*time.Second, "how long freshness is measured")
+	fs.IntVar(&c.entities, "entities", 10_000_000, "most entities of the curve")
 	if err := fs.Parse(args); err != nil {
 		return nil, err
 	}
@@ -93,8 +143,8 @@ func flags(args []string) (*config, error) {
 		c.keys = append(c.keys, workload.Keys(k))
 	}
 	for _, s := range strings.Split(*named, ",") {
-		if !slices.Contains(steps, s) {
-			return nil, fmt.Errorf("no step %q", s)
+		if !slices.ContainsFunc(steps, func(x step) bool { return x.name == s }) {
+			return nil, fmt.Errorf("no step %q; there are %s", s, every)
 		}
 		c.steps = append(c.steps, s)
 	}
@@ -125,7 +175,7 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 		return err
 	}
 	defer unlock()
-	if c.broker == "" {
+	if c.broker == "" && slices.ContainsFunc(steps, func(s step) bool { return s.kafka && c.does(s.name) }) {
 		note("starting %s", kafkatest.Image)
 		b, err := kafkatest.Run(ctx, map[string]string{"KAFKA_HEAP_OPTS": "-Xmx1g -Xms1g", "KAFKA_OPTS": ""})
 		if err != nil {
@@ -135,14 +185,37 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 		c.broker = b.Addr
 	}
 	r := &report{}
-	if err := measure(ctx, c, r); err != nil {
-		return err
-	}
+	began := time.Now()
+	defer func() { // what was measured before a step that does not work is worth reading
+		note("took %s", time.Since(began).Round(time.Second))
+		r.write(out)
+	}()
 	fmt.Fprintf(out, "%s, %d cores, %s/%s, %s. Topics: %d events, %d users, %d partitions, lz4; broker on the same machine.\nCommand: bench %s\n",
 		time.Now().UTC().Format("2006-01-02 15:04 UTC"), runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, runtime.Version(),
 		c.events, c.users, c.partitions, strings.Join(args, " "))
-	r.write(out)
-	return nil
+	return measure(ctx, c, r)
+}
+
+// measure runs the steps that were asked for. One that does not work does not keep the others.
+func measure(ctx context.Context, c *config, r *report) (err error) {
+	if c.anyOf("kstreams", "flink", "flink-rocksdb", "ingest", "export", "http") {
+		if x := ingests(ctx, c, r); x != nil {
+			err = errors.Join(err, x)
+		}
+	}
+	for _, s := range steps {
+		if s.run == nil || s.name == "ingest" || !c.does(s.name) {
+			continue
+		}
+		if x := s.run(ctx, c, r); x != nil {
+			note("%s: %v", s.name, x)
+			err = errors.Join(err, fmt.Errorf("%s: %w", s.name, x))
+		}
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	return err
 }
 
 // emptied makes an empty folder that no other bench uses until unlock.

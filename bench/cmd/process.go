@@ -25,7 +25,12 @@ type process struct {
 
 // start runs a program; its stdout goes to out, its stderr to a file.
 func start(ctx context.Context, log string, out *bytes.Buffer, env []string, name string, args ...string) (*process, error) {
-	f, err := os.Create(log)
+	return startAs(ctx, log, func(cmd *exec.Cmd) {}, out, env, name, args...)
+}
+
+// startAs is start with more said of the command.
+func startAs(ctx context.Context, log string, prepare func(*exec.Cmd), out *bytes.Buffer, env []string, name string, args ...string) (*process, error) {
+	f, err := os.OpenFile(log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	if err != nil {
 		return nil, fmt.Errorf("create the log: %w", err)
 	}
@@ -39,6 +44,7 @@ func start(ctx context.Context, log string, out *bytes.Buffer, env []string, nam
 	} else {
 		p.cmd.Stdout = f
 	}
+	prepare(p.cmd)
 	p.began = time.Now()
 	if err := p.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
@@ -115,6 +121,15 @@ func (p *process) wait(limit time.Duration) error {
 		<-p.done
 		return fmt.Errorf("%s did not end within %v\n%s", p.cmd.Path, limit, tail(p.log))
 	}
+}
+
+// kill ends the process as a crash would.
+func (p *process) kill() error {
+	if err := p.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return fmt.Errorf("kill %s: %w", p.cmd.Path, err)
+	}
+	<-p.done
+	return nil
 }
 
 // terminate asks the process to leave and waits for it.

@@ -51,6 +51,19 @@ func (t *table) row(cells ...any) {
 	t.rows = append(t.rows, strings.Join(text, " | "))
 }
 
+// orNothing is a cell of what was perhaps not measured.
+func orNothing(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprint(n)
+}
+
+// note adds a line below the table.
+func (t *table) note(format string, args ...any) {
+	t.notes = append(t.notes, fmt.Sprintf(format, args...))
+}
+
 // number writes three digits or more, none behind the point that say nothing.
 func number(x float64) string {
 	switch {

@@ -12,8 +12,8 @@ import (
 // SchemaID is the id in the header of values that Load produces.
 const SchemaID = 1
 
-// Load produces the events to a topic that exists: lz4, keyed by user, partitioned by the key's hash as
-// Java's client does, acknowledged, in order within each partition. The record's timestamp is the
+// Load produces the events to a topic that exists: lz4, keyed by user (or by merchant), partitioned by the
+// key's hash as Java's client does, acknowledged, in order within each partition. The record's timestamp is the
 // event's time, so the topic needs retention.ms=-1.
 func Load(ctx context.Context, broker, topic string, o Options) (time.Duration, error) {
 	c, err := kgo.NewClient(
@@ -38,7 +38,11 @@ func Load(ctx context.Context, broker, topic string, o Options) (time.Duration, 
 	}
 	for e := range Events(o) {
 		buf := make([]byte, 0, 64)
-		buf = e.AppendKey(buf)
+		if o.ByMerchant {
+			buf = e.AppendMerchantID(buf)
+		} else {
+			buf = e.AppendKey(buf)
+		}
 		n := len(buf)
 		buf = e.AppendValue(buf, SchemaID)
 		c.Produce(ctx, &kgo.Record{Key: buf[:n:n], Value: buf[n:], Timestamp: e.Time}, done)

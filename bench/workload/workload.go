@@ -5,7 +5,6 @@ package workload
 import (
 	_ "embed"
 	"encoding/binary"
-	"fmt"
 	"iter"
 	"math"
 	"math/rand/v2"
@@ -37,6 +36,8 @@ type Options struct {
 	Seed      uint64        // 1
 	Start     time.Time     // 2026-03-01T00:00:00Z
 	Span      time.Duration // 2 h of event time
+
+	ByMerchant bool // the message key is the merchant, not the user
 }
 
 func (o Options) withDefaults() Options {
@@ -115,17 +116,23 @@ func Users(o Options, r *rand.Rand) func() uint32 {
 }
 
 // UserID is the user_id of a user: u and seven digits.
-func UserID(user uint32) string { return fmt.Sprintf("u%07d", user) }
+func UserID(user uint32) string { return string(AppendUserID(nil, user)) }
+
+// AppendUserID appends the user_id of a user.
+func AppendUserID(b []byte, user uint32) []byte { return appendID(b, 'u', 7, user) }
 
 // AppendKey appends the message key, the user's id.
-func (e *Event) AppendKey(b []byte) []byte { return appendID(b, 'u', 7, e.User) }
+func (e *Event) AppendKey(b []byte) []byte { return AppendUserID(b, e.User) }
+
+// AppendMerchantID appends the merchant_id, m and five digits.
+func (e *Event) AppendMerchantID(b []byte) []byte { return appendID(b, 'm', 5, e.Merchant) }
 
 // AppendValue appends the message value: Confluent's header with the schema's id, then Avro.
 func (e *Event) AppendValue(b []byte, schemaID uint32) []byte {
 	b = append(b, 0)
 	b = binary.BigEndian.AppendUint32(b, schemaID)
-	b = appendID(binary.AppendVarint(b, 8), 'u', 7, e.User)
-	b = appendID(binary.AppendVarint(b, 6), 'm', 5, e.Merchant)
+	b = e.AppendKey(binary.AppendVarint(b, 8))
+	b = e.AppendMerchantID(binary.AppendVarint(b, 6))
 	b = binary.LittleEndian.AppendUint64(b, math.Float64bits(e.Amount))
 	b = append(binary.AppendVarint(b, int64(len(e.Country))), e.Country...)
 	if e.CardPresent {
