@@ -48,6 +48,7 @@ type Result struct {
 	Misses        float64 // share of reads that needed the state
 	Memory        int64   // the plan's budget
 	Peak          int64   // most resident memory of the process while events were counted and read
+	Anonymous     int64   // most of it that is not pages of mapped files, which the system takes back at need
 	DiskBytes     int64
 	Applied       int64 // as the store counts
 	CountedInRead int64 // events that the reads of some users counted over their life, and
@@ -67,7 +68,7 @@ func (r *Result) Mean(o *Result) *Result {
 		*x.to = (*x.to + x.of) / 2
 	}
 	m.Read, m.ReadP50, m.ReadP99 = (r.Read+o.Read)/2, (r.ReadP50+o.ReadP50)/2, (r.ReadP99+o.ReadP99)/2
-	m.Peak = max(r.Peak, o.Peak)
+	m.Peak, m.Anonymous = max(r.Peak, o.Peak), max(r.Anonymous, o.Anonymous)
 	return &m
 }
 
@@ -119,7 +120,7 @@ type measured struct {
 const sampledUsers = 1000
 
 func (m *measured) run(ctx context.Context) error {
-	stop := watchMemory(&m.result.Peak)
+	stop := m.watchMemory()
 	defer stop()
 	for p := range m.parts {
 		m.parts[p] = newFeed(m, p)
@@ -225,14 +226,15 @@ func processTime() time.Duration {
 }
 
 // watchMemory notes the most resident memory until stop.
-func watchMemory(peak *int64) (stop func()) {
+func (m *measured) watchMemory() (stop func()) {
 	done, ended := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)
 		tick := time.NewTicker(50 * time.Millisecond)
 		defer tick.Stop()
 		for {
-			*peak = max(*peak, resident())
+			all, anonymous := resident()
+			m.result.Peak, m.result.Anonymous = max(m.result.Peak, all), max(m.result.Anonymous, anonymous)
 			select {
 			case <-done:
 				return

@@ -19,7 +19,7 @@ func TestRun(t *testing.T) {
 		if r.Applied != 3001+9000 || r.CountedInRead != r.Expected || r.Expected < sampledUsers || r.Memory != 64<<20 {
 			t.Errorf("%s keys: %+v", keys, r)
 		}
-		if r.Seconds <= 0 || r.FillSeconds <= 0 || r.CPU <= 0 || r.Read <= 0 || r.Peak == 0 || r.Values == 0 {
+		if r.Seconds <= 0 || r.FillSeconds <= 0 || r.CPU <= 0 || r.Read <= 0 || r.Peak == 0 || r.Anonymous == 0 || r.Anonymous > r.Peak || r.Values == 0 {
 			t.Errorf("%s keys: not measured: %+v", keys, r)
 		}
 	}

@@ -146,16 +146,19 @@ func (s countedSnapshot) Get(key, dst []byte) ([]byte, error) {
 	return s.Snapshot.Get(key, dst)
 }
 
-// resident is the memory of this process in bytes.
-func resident() int64 {
+// resident is the memory of this process in bytes, and what of it is not pages of files.
+func resident() (all, anonymous int64) {
 	status, err := os.ReadFile("/proc/self/status")
 	if err != nil {
+		return 0, 0
+	}
+	of := func(name string) int64 {
+		_, rest, _ := bytes.Cut(status, []byte(name))
+		if fields := bytes.Fields(rest); len(fields) > 0 {
+			kb, _ := strconv.ParseInt(string(fields[0]), 10, 64)
+			return kb << 10
+		}
 		return 0
 	}
-	_, rest, _ := bytes.Cut(status, []byte("VmRSS:"))
-	if fields := bytes.Fields(rest); len(fields) > 0 {
-		kb, _ := strconv.ParseInt(string(fields[0]), 10, 64)
-		return kb << 10
-	}
-	return 0
+	return of("VmRSS:"), of("RssAnon:")
 }
