@@ -276,7 +276,7 @@ func (sc *viewScan) outer(pl *plane, f *featureQuery) agg.Answer {
 		if !f.Inner.Empty && part.Count(f.Inner.Group) == 0 {
 			continue
 		}
-		a := part.Answer(&f.Inner.Call, agg.At{AsOf: sc.asOf, Start: s.start, End: s.end})
+		a := part.Answer(&f.Inner.Call, agg.At{AsOf: s.end, Start: s.start, End: s.end})
 		newest, overflow = max(newest, a.Newest), overflow || a.Overflow
 		p.Add(&event.Row{Time: s.end, Arrival: s.end, Pos: event.Position{Offset: int64(i)}, Values: []event.Value{a.Value}})
 	}

@@ -83,6 +83,9 @@ func (e evaluation) vector(c *agg.Call, g *agg.Group, in []sample) result {
 	if len(in) == 0 {
 		return exact(event.Value{})
 	}
+	if c.Func == agg.Last {
+		return exact(in[len(in)-1].value) // as it is
+	}
 	elem := *g
 	elem.Keeps.Dim = 0
 	elem.Type = *g.Type.Elem
@@ -91,9 +94,6 @@ func (e evaluation) vector(c *agg.Call, g *agg.Group, in []sample) result {
 		var column []sample
 		for _, s := range in {
 			elems, _ := elements(s.value)
-			if c.Func == agg.Last { // the last vector, with its nulls
-				column = nil
-			}
 			if x := elems[i]; !x.IsNull() {
 				column = append(column, sample{value: x, time: s.time})
 			}
@@ -125,7 +125,7 @@ func ratio(a, b result) result {
 	}
 	q := x / y
 	r.value = event.DoubleOf(q)
-	if a.near || b.near {
+	if (a.near || b.near) && !math.IsNaN(q) && !math.IsInf(q, 0) {
 		r.near, r.low, r.high = true, math.Inf(1), math.Inf(-1)
 		for _, x := range ends(a) {
 			for _, y := range ends(b) {
@@ -231,7 +231,10 @@ func (e evaluation) by(c *agg.Call, g *agg.Group) result {
 	if len(counted) == 0 {
 		return exact(event.Value{}).counted(whole)
 	}
-	kept := frequent(bound(tallies(keys), g.ByLimit))
+	// A key that is written as the rest is part of the rest.
+	kept := slices.DeleteFunc(frequent(bound(tallies(keys), g.ByLimit)), func(t tally) bool {
+		return c.By.Rest != "" && t.value.String() == c.By.Rest
+	})
 	if c.By.Top > 0 {
 		kept = kept[:min(len(kept), c.By.Top)]
 	}
@@ -251,7 +254,7 @@ func (e evaluation) by(c *agg.Call, g *agg.Group) result {
 		}
 		answers[t.value.String()] = e.over(&one, &plain, e.samples(g, mine))
 	}
-	if c.By.Rest != "" && len(rest) > 0 {
+	if c.By.Rest != "" && len(rest) > 0 && c.Func != agg.Drawdown { // rows of several keys have no peak in common
 		answers[c.By.Rest] = e.over(&one, &plain, e.samples(g, rest))
 	}
 	var names []string

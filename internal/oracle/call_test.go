@@ -26,7 +26,7 @@ func series(amounts ...float64) (rows []Row) {
 func bits(fs ...float64) string {
 	var b []byte
 	for _, f := range fs {
-		b = binary.LittleEndian.AppendUint64(b, math.Float64bits(f))
+		b = binary.BigEndian.AppendUint64(b, math.Float64bits(f))
 	}
 	return string(b)
 }

@@ -37,6 +37,7 @@ func outer(v *pipeline.View, f *pipeline.Feature, past []Row, asOf event.Time) r
 	}
 	e := evaluation{groups: f.Inner.Layout.Groups, rows: rows, asOf: asOf, span: s}
 	r := e.call(&f.Call)
+	r.newest = newest // of the rows that the inner answers rest on
 	if slices.Contains(vague, true) {
 		r.any = true
 	}

@@ -197,15 +197,23 @@ func quantiles(c *agg.Call, accuracy float64, values []event.Value) result {
 		if math.IsNaN(sorted[0]) {
 			return exact(event.DoubleOf(math.NaN()))
 		}
-		// Where the product of q and n-1 is rounded to a rank, both ranks will do.
-		rank := q * float64(len(sorted)-1)
-		lo := sorted[max(0, int(math.Floor(rank-1e-9)))]
-		hi := sorted[min(len(sorted)-1, int(math.Floor(rank+1e-9)))]
+		// The product of q and n-1, and that product rounded to a double, may lie on two sides of a rank: then
+		// both ranks will do.
+		rank := int(math.Floor(q * float64(len(sorted)-1)))
+		product := new(big.Rat).SetFloat64(q)
+		product.Mul(product, rat(len(sorted)-1))
+		other := int(new(big.Int).Div(product.Num(), product.Denom()).Int64())
+		lo, hi := sorted[min(rank, other)], sorted[max(rank, other)]
 		if lo == hi && (lo == 0 || math.IsInf(lo, 0)) {
 			return exact(event.DoubleOf(lo))
 		}
-		slack := func(f float64) float64 { return math.Abs(f)*accuracy*(1+1e-9) + 1e-300 }
-		r := result{value: event.DoubleOf(sorted[int(math.Floor(rank))]), near: true}
+		slack := func(f float64) float64 {
+			if math.IsInf(f, 0) {
+				return 0
+			}
+			return math.Abs(f)*accuracy*(1+1e-9) + 1e-300
+		}
+		r := result{value: event.DoubleOf(sorted[rank]), near: true}
 		r.low, r.high = min(lo-slack(lo), hi-slack(hi)), max(lo+slack(lo), hi+slack(hi))
 		return r
 	}
@@ -227,7 +235,7 @@ func quantiles(c *agg.Call, accuracy float64, values []event.Value) result {
 func histogram(bounds string, values []event.Value) result {
 	var edges []float64
 	for b := []byte(bounds); len(b) > 0; b = b[8:] {
-		edges = append(edges, math.Float64frombits(binary.LittleEndian.Uint64(b)))
+		edges = append(edges, math.Float64frombits(binary.BigEndian.Uint64(b)))
 	}
 	counts := make([]int64, len(edges)+1)
 	for _, v := range values {

@@ -101,12 +101,8 @@ func Random(rng *rand.Rand, dir string, o Options) (*Case, error) {
 			c.Pairs[pair] = true
 		}
 		for k := range 3 {
-			if hasRatio() {
-				p("      r%d: {%s}", k, ratioText(rng))
-			}
-			if hasOuter() {
-				p("      o%d: {%s}", k, outerText(rng))
-			}
+			p("      r%d: {%s}", k, ratioText(rng))
+			p("      o%d: {%s}", k, outerText(rng))
 		}
 	}
 	c.Text = b.String()
@@ -136,8 +132,8 @@ func featureText(rng *rand.Rand, p Pair) string {
 	if rng.IntN(6) == 0 {
 		s += ", ttl: " + pick(rng, []string{"10m", "2h", "30h"})
 	}
-	if rng.IntN(4) == 0 && hasBy() {
-		s += byText(rng)
+	if rng.IntN(4) == 0 {
+		s += byText(rng, p.Aggregate != "drawdown")
 	} else if t.answer.Kind == event.Double && rng.IntN(4) == 0 {
 		s += ", default: -1"
 	}
@@ -145,15 +141,15 @@ func featureText(rng *rand.Rand, p Pair) string {
 }
 
 // byText makes a map of a feature.
-func byText(rng *rand.Rand) string {
-	b := ", by: {column: " + pick(rng, []string{"s", "flag", "day", "n"})
+func byText(rng *rand.Rand, rest bool) string {
+	b, limit := ", by: {column: "+pick(rng, []string{"s", "flag", "day", "n"}), pick(rng, []int{1, 2, 5, 1000})
 	if rng.IntN(2) == 0 {
-		b += fmt.Sprintf(", top: %d", 1+rng.IntN(3))
+		b += fmt.Sprintf(", top: %d", 1+rng.IntN(min(limit, 3)))
 	}
-	if rng.IntN(2) == 0 {
+	if rest && rng.IntN(2) == 0 {
 		b += ", rest: " + pick(rng, []string{"other", "a"})
 	}
-	return b + fmt.Sprintf(", limit: %d}", pick(rng, []int{1, 2, 5, 1000}))
+	return b + fmt.Sprintf(", limit: %d}", limit)
 }
 
 // aggregate is the text of one, and its type.
@@ -181,9 +177,6 @@ func aggregateText(rng *rand.Rand, name string) aggregate {
 			}
 		}
 		p, text := params(rng, f, in)
-		if p.Dim > 0 && !hasDim() {
-			continue
-		}
 		if _, _, t, err := agg.Bind(f, in, second, p); err == nil {
 			return aggregate{name + ": " + of + text, t}
 		}
