@@ -37,28 +37,28 @@ var variants = []variant{
 // TestSameBytes: the same set of rows, none of them late, shuffled, in other batches and partitions, over any
 // number of goroutines, in memory and on disk, with restarts in between, gives byte-equal exports.
 func TestSameBytes(t *testing.T) {
-	n := (cases() + 2) / 3 // more pairs at once than the oracle could answer
+	n := 4
 	if testing.Short() {
 		n = 2
 	}
 	for _, seed := range seeds(t, n) {
-		t.Run(fmt.Sprint("seed", seed), func(t *testing.T) { sameBytes(t, seed, uint64(n)) })
+		t.Run(fmt.Sprint("seed", seed), func(t *testing.T) { sameBytes(t, seed) })
 	}
 }
 
-func sameBytes(t *testing.T, seed, n uint64) {
+func sameBytes(t *testing.T, seed uint64) {
 	rng := rand.New(rand.NewPCG(seed, 2))
 	t.Logf("PENSTOCK_SEED=%d replays this", seed)
 	var pairs []Pair
-	for i := range uint64(3) {
-		pairs = append(pairs, pairsOf((seed%n*3+i)%uint64(cases())+seed/n*uint64(cases()))...)
+	for i := range uint64(2) {
+		pairs = append(pairs, pairsOf(2*seed+i)...)
 	}
 	dir := t.TempDir()
 	c, err := Random(rng, dir, Options{Pairs: pairs, Order: true, Long: true})
 	if err != nil {
 		t.Fatal(err)
 	}
-	records := Records(rng, c.Plan.Sources[0], Stream{Records: 1500, Partitions: 2, Users: 3, Tame: true})
+	records := Records(rng, c.Plan.Sources[0], Stream{Records: 500, Partitions: 2, Users: 3, Tame: true})
 	ins := byView(c.Plan, records)
 	for i := range ins {
 		if ins[i].Counts[oracle.Late]+ins[i].Counts[oracle.Dead] > 0 && c.Plan.Views[i].Entity.Name == "user" {
@@ -118,7 +118,7 @@ func exported(t *testing.T, rng *rand.Rand, c *Case, v variant, records []oracle
 	for i := range ins {
 		spine := filepath.Join(dir, ins[i].View.Name+".csv")
 		if _, err := os.Stat(spine); err != nil {
-			writeSpine(t, spine, questions(rng, &ins[i], 60), &ins[i])
+			writeSpine(t, spine, questions(rng, &ins[i], 30), &ins[i])
 		}
 		for _, served := range []bool{false, true} {
 			name := fmt.Sprintf("view %s, as served %v", ins[i].View.Name, served)
