@@ -226,16 +226,37 @@ func ExpressionReference() string {
 	b.WriteString("# Expressions\n\n")
 	b.WriteString("<!-- Made from transforms/expr by `go test ./pipeline -update`. -->\n\n")
 	b.WriteString(expressionHead)
-	table := func(title string, docs []expr.FunctionDoc) {
-		fmt.Fprintf(&b, "\n## %s\n\n| form | meaning |\n|---|---|\n", title)
-		for _, d := range docs {
-			fmt.Fprintf(&b, "| `%s` | %s |\n", cell(d.Signature), cell(d.Doc))
-		}
+	fmt.Fprint(&b, "\n## Operators\n\n| form | meaning |\n|---|---|\n")
+	for _, d := range expr.Operators() {
+		fmt.Fprintf(&b, "| `%s` | %s |\n", cell(d.Signature), cell(d.Doc))
 	}
-	table("Operators", expr.Operators())
-	table("Functions", expr.Functions())
+	fmt.Fprint(&b, "\n## Functions\n\n"+functionsHead)
+	for i, c := range expr.ExampleRow() {
+		fmt.Fprintf(&b, "%s `%s` is %s", []string{" In them,", ",", " and"}[i], c.Name, c.Text)
+	}
+	b.WriteString(".\n")
+	group := ""
+	for _, d := range expr.Functions() {
+		if d.Group != group {
+			group = d.Group
+			fmt.Fprintf(&b, "\n### %s\n\n| form | meaning | examples |\n|---|---|---|\n", group)
+		}
+		var examples []string
+		for _, e := range d.Examples {
+			answer := "null"
+			if e.Answer != "" {
+				answer = "`" + cell(e.Answer) + "`"
+			}
+			examples = append(examples, fmt.Sprintf("`%s` → %s", cell(e.Expr), answer))
+		}
+		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", cell(d.Signature), cell(d.Doc), strings.Join(examples, "<br>"))
+	}
 	return b.String()
 }
+
+const functionsHead = `A function of null is null, unless it says otherwise. Text that is built is at most 64 KiB long, and so are
+arrays of texts, else null. Every answer is the same on every machine. Where a timestamp is wanted, a literal
+like ` + "`\"2013-07-04T23:30:00Z\"`" + ` may stand. A test runs the examples.`
 
 const expressionHead = `A row expression computes one value from one event: ` + "`amount * 2`" + `, ` + "`country != \"US\" and amount > 100`" + `.
 It stands in ` + "`where`, `columns`" + `, as the argument of an aggregate, and in feature sets. It has no loops, no
@@ -251,5 +272,6 @@ but longs and doubles are compared with each other, exactly. Timestamps, dates a
 with texts of their form: ` + "`ts > \"2013-01-05T10:00:00Z\"`" + `.
 - **Nulls** follow SQL: null in arithmetic, in a comparison or in a function gives null; and, or and not know
 three values; a ` + "`where`" + ` that is null does not hold. ` + "`x == nil`" + ` asks for null.
-- **Bounds**: 4 KiB of text; a string that is built is at most 64 KiB long, else null.
+- **Bounds**: 4 KiB of text; a string that is built is at most 64 KiB long, else null. Patterns are RE2's, of at
+most 1 KiB, and look at strings of at most 64 KiB, else null.
 `

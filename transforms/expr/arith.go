@@ -9,11 +9,11 @@ import (
 	"github.com/expr-lang/expr/ast"
 
 	"github.com/penstock-ml/penstock/event"
+	"github.com/penstock-ml/penstock/transforms/elementary"
 )
 
 // arithmetic compiles + - * / % **.
-func (c *compiler) arithmetic(n *ast.BinaryNode, l, r code) (code, error) {
-	op := n.Operator
+func (c *compiler) arithmetic(n ast.Node, op string, l, r code) (code, error) {
 	if op == "^" {
 		op = "**"
 	}
@@ -143,7 +143,7 @@ func doubleOp(op string, l, r code) fn[float64] {
 	case "%":
 		return try2(l.f, r.f, func(x, y float64) (float64, bool) { return math.Mod(x, y) + 0, y != 0 })
 	}
-	return try2(l.f, r.f, func(x, y float64) (float64, bool) { return math.Pow(x, y) + 0, true })
+	return try2(l.f, r.f, func(x, y float64) (float64, bool) { return elementary.Pow(x, y) + 0, true })
 }
 
 // scaled multiplies a column of doubles: column and product in one closure.

@@ -100,7 +100,7 @@ func literal(v event.Value) string {
 	case event.Bytes:
 		return "b" + quoteBytes(v.Str)
 	case event.Timestamp, event.LocalTimestamp, event.Date, event.TimeOfDay:
-		return `"` + v.String() + `"`
+		return instantNames[v.Kind] + `("` + v.String() + `")`
 	case event.Double:
 		f := v.Double()
 		if math.IsNaN(f) || math.IsInf(f, 0) {
@@ -117,6 +117,24 @@ func literal(v event.Value) string {
 		}
 	}
 	return negative(v.String())
+}
+
+// instantNames are the functions that read a literal of an instant.
+var instantNames = map[event.Kind]string{
+	event.Timestamp: "timestamp", event.LocalTimestamp: "local_timestamp", event.Date: "date", event.TimeOfDay: "time",
+}
+
+// writable tells whether a literal of v is read again: years have four digits.
+func writable(v event.Value) bool {
+	switch v.Kind {
+	case event.Timestamp, event.LocalTimestamp:
+		return v.Long() >= minWritten && v.Long() < maxWritten
+	case event.Date:
+		return v.Long() >= minWritten/dayMicros && v.Long() < maxWritten/dayMicros
+	case event.TimeOfDay:
+		return v.Long() >= 0 && v.Long() < dayMicros
+	}
+	return true
 }
 
 // negative puts a negative number in parentheses: -2 ** x is -(2 ** x).

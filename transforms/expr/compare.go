@@ -3,7 +3,6 @@ package expr
 import (
 	"fmt"
 	"strconv"
-	"time"
 
 	"github.com/expr-lang/expr/ast"
 
@@ -13,43 +12,6 @@ import (
 // written tells whether constants of kind k are written as string literals.
 func written(k event.Kind) bool {
 	return k == event.Timestamp || k == event.LocalTimestamp || k == event.Date || k == event.TimeOfDay
-}
-
-// instant reads a string literal as a timestamp, date or time.
-func (c *compiler) instant(o operand, kind event.Kind) (code, error) {
-	s := o.val.Str
-	v := event.Value{Kind: kind}
-	bad := func(form string) (code, error) {
-		return code{}, c.fail(o.at, fmt.Sprintf("%q is not a %s", s, kind), "write it like "+form)
-	}
-	switch kind {
-	case event.Timestamp:
-		t, err := event.ParseTime(s)
-		if err != nil {
-			return bad(`"2013-01-05T10:00:00Z", with a zone`)
-		}
-		v.Num = uint64(t)
-	case event.LocalTimestamp:
-		t, err := time.Parse("2006-01-02T15:04:05", s)
-		if err != nil {
-			return bad(`"2013-01-05T10:00:00", without a zone`)
-		}
-		v.Num = uint64(event.FromGo(t))
-	case event.Date:
-		t, err := time.Parse(time.DateOnly, s)
-		if err != nil {
-			return bad(`"2013-01-05"`)
-		}
-		v.Num = uint64(t.Unix() / 86400) // midnight: no remainder
-	case event.TimeOfDay:
-		t, err := time.Parse(time.TimeOnly, s)
-		if err != nil {
-			return bad(`"15:04:05"`)
-		}
-		seconds := (t.Hour()*60+t.Minute())*60 + t.Second()
-		v.Num = uint64(seconds*1_000_000 + t.Nanosecond()/1000)
-	}
-	return constant(v, event.Type{Kind: kind}), nil
 }
 
 // compare compiles ==, !=, <, <=, > and >=.

@@ -16,6 +16,7 @@ type compiler struct {
 	lookup Lookup
 	known  []string
 	zoned  bool // a zone other than UTC was used
+	steps  int  // instructions of the patterns
 }
 
 // fail is a mistake at n.
@@ -150,7 +151,7 @@ func (c *compiler) member(n *ast.MemberNode) (code, error) {
 	if err != nil {
 		return code{}, err
 	}
-	return c.index(n, x, key)
+	return c.index(n, n.Property, x, key)
 }
 
 // prefixed tells whether a shorter beginning of the chain is a column.
@@ -164,7 +165,7 @@ func (c *compiler) prefixed(p path) bool {
 }
 
 // index is an element of an array or a value of a map.
-func (c *compiler) index(n *ast.MemberNode, x, key code) (code, error) {
+func (c *compiler) index(n, at ast.Node, x, key code) (code, error) {
 	if (x.t.Kind == event.List || x.t.Kind == event.Map) && (x.t.Elem == nil || classOf(x.t.Elem.Kind) == noClass) {
 		return code{}, c.fail(n, "elements of "+x.text+" have no type that expressions know", "")
 	}
@@ -202,9 +203,9 @@ func (c *compiler) index(n *ast.MemberNode, x, key code) (code, error) {
 			return v
 		}), nil
 	case x.t.Kind == event.List:
-		return code{}, c.fail(n.Property, "an array is indexed by a long, not by "+key.describe(), "write "+x.text+"[0]")
+		return code{}, c.fail(at, "an array is indexed by a long, not by "+key.describe(), "write "+x.text+"[0]")
 	case x.t.Kind == event.Map:
-		return code{}, c.fail(n.Property, "a map is indexed by a string, not by "+key.describe(), "write "+x.text+`["key"]`)
+		return code{}, c.fail(at, "a map is indexed by a string, not by "+key.describe(), "write "+x.text+`["key"]`)
 	}
 	return code{}, c.fail(n, "cannot index "+x.describe(), "arrays and maps have elements")
 }
@@ -262,7 +263,7 @@ func (c *compiler) binary(n *ast.BinaryNode) (code, error) {
 	case "==", "!=", "<", "<=", ">", ">=":
 		return c.compare(n, n.Operator, operand{l, n.Left}, operand{r, n.Right})
 	case "+", "-", "*", "/", "%", "**", "^":
-		return c.arithmetic(n, l, r)
+		return c.arithmetic(n, n.Operator, l, r)
 	case "contains", "startsWith", "endsWith":
 		return c.affix(n, l, r)
 	case "??":
@@ -284,7 +285,10 @@ func fold(r code, operands ...code) code {
 			return r
 		}
 	}
-	if v := r.evaluator()(nil); !v.IsNull() {
+	if r.t.Kind == event.List || r.t.Kind == event.Map {
+		return r // no literal writes them
+	}
+	if v := r.evaluator()(nil); !v.IsNull() && writable(v) {
 		return constant(v, r.t)
 	}
 	return r

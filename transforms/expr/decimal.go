@@ -19,7 +19,7 @@ const (
 
 // decimalArithmetic compiles + - * / where one side is a decimal: exact with decimals, longs and
 // numeric literals; in doubles with a double and for /.
-func (c *compiler) decimalArithmetic(n *ast.BinaryNode, op string, l, r code) (code, error) {
+func (c *compiler) decimalArithmetic(n ast.Node, op string, l, r code) (code, error) {
 	if op == "%" || op == "**" {
 		return code{}, c.fail(n, "cannot compute "+l.describe()+" "+op+" "+r.describe(), "convert with double(…)")
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math"
 	"math/big"
+	"slices"
 	"strings"
 	"testing"
 
@@ -27,6 +28,7 @@ func must(t event.Time, err error) event.Time {
 var (
 	stringType = event.Type{Kind: event.String}
 	longType   = event.Type{Kind: event.Long}
+	doubleType = event.Type{Kind: event.Double}
 	maybeLong  = event.Type{Kind: event.Long, Nullable: true}
 	cents      = event.Type{Kind: event.Decimal, Scale: 2}
 )
@@ -61,7 +63,21 @@ var testColumns = []testColumn{
 	{"unknown", event.Type{Kind: event.Bool, Nullable: true}, event.Value{}},
 	{"nowhere", event.Type{Kind: event.String, Nullable: true}, event.Value{}},
 	{"never", event.Type{Kind: event.Timestamp, Nullable: true}, event.Value{}},
+	{"vector", event.Type{Kind: event.List, Elem: &doubleType}, listOf(event.DoubleOf(1), event.DoubleOf(-2.5), event.DoubleOf(4))},
+	{"wild", event.Type{Kind: event.List, Elem: &doubleType}, listOf(event.DoubleOf(1e308), event.DoubleOf(1e308), event.DoubleOf(-1e308))},
+	{"odd", event.Type{Kind: event.List, Elem: &doubleType}, listOf(event.DoubleOf(math.Inf(1)), event.DoubleOf(math.NaN()), event.DoubleOf(2))},
+	{"empty", event.Type{Kind: event.List, Elem: &doubleType}, listOf()},
+	{"longs", event.Type{Kind: event.List, Elem: &longType}, listOf(event.LongOf(math.MaxInt64), event.LongOf(math.MaxInt64), event.LongOf(-7))},
+	{"shorts", event.Type{Kind: event.List, Elem: &longType}, listOf(event.LongOf(3), event.LongOf(4), event.LongOf(-5))},
+	{"inf", event.Type{Kind: event.Double}, event.DoubleOf(math.Inf(1))},
+	{"first", event.Type{Kind: event.Timestamp}, event.TimestampOf(event.MinTime)},
+	{"last", event.Type{Kind: event.Timestamp}, event.TimestampOf(event.MaxTime)},
+	{"blank", stringType, event.StringOf("")},
 	{"void", event.Type{Kind: event.Null, Nullable: true}, event.Value{}},
+}
+
+func listOf(elems ...event.Value) event.Value {
+	return event.Value{Kind: event.List, Str: string(event.AppendList(nil, elems...))}
 }
 
 func testLookup(name string) (int, event.Type, bool) {
@@ -91,7 +107,7 @@ func testNames() []string {
 
 func TestEval(t *testing.T) {
 	row := testRow()
-	for _, tc := range evalCases {
+	for _, tc := range allCases() {
 		p, err := Compile(tc.src, testLookup, testNames())
 		if err != nil {
 			t.Errorf("%s: %v", tc.src, err)
@@ -141,7 +157,7 @@ func TestCanonical(t *testing.T) {
 }
 
 func TestErrors(t *testing.T) {
-	for _, tc := range errorCases {
+	for _, tc := range slices.Concat(errorCases, functionErrors) {
 		// The wrong part stands between « and ».
 		src := strings.NewReplacer("«", "", "»", "").Replace(tc.src)
 		from := strings.Index(tc.src, "«")
@@ -207,7 +223,7 @@ func TestNullRow(t *testing.T) {
 			foreign[i].Num = 77
 		}
 	}
-	for _, tc := range evalCases {
+	for _, tc := range allCases() {
 		p, err := Compile(tc.src, testLookup, nil)
 		if err != nil {
 			t.Fatal(err)

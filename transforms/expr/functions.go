@@ -2,55 +2,91 @@ package expr
 
 import (
 	"fmt"
-	"slices"
 	"strings"
+	"sync"
 
 	"github.com/expr-lang/expr/ast"
+
+	"github.com/penstock-ml/penstock/event"
 )
 
 // FunctionDoc documents one function or operator; the reference is made from it.
 type FunctionDoc struct {
 	Name      string
+	Group     string // of functions: the heading under which it stands
 	Signature string
 	Doc       string
+	Examples  []Example
 }
+
+// Example is an expression and the answer it gives, as it is written in exports; a test runs it.
+type Example struct{ Expr, Answer string }
+
+// compileFunc compiles a call of the function name.
+type compileFunc func(c *compiler, n ast.Node, name string, args []operand) (code, error)
 
 // function is one function: its documentation, how many arguments it takes, and what compiles it.
 type function struct {
 	FunctionDoc
 	min, max int // arguments; max -1: any number
-	compile  func(c *compiler, n ast.Node, name string, args []operand) (code, error)
+	compile  compileFunc
+}
+
+// def defines a function; examples are expression, answer, expression, answer …
+func def(least, most int, compile compileFunc, signature, doc string, examples ...string) function {
+	name, _, _ := strings.Cut(signature, "(")
+	f := function{FunctionDoc{Name: name, Signature: signature, Doc: doc}, least, most, compile}
+	for i := 0; i+1 < len(examples); i += 2 {
+		f.Examples = append(f.Examples, Example{examples[i], examples[i+1]})
+	}
+	return f
 }
 
 // aliases are second names of functions.
-var aliases = map[string]string{"int": "long", "float": "double"}
+var aliases = map[string]string{"int": "long", "float": "double", "bool": "boolean", "mean": "avg"}
+
+// library holds the functions by name and in the order of the reference. It is filled on first use:
+// functions compile calls of functions.
+var library struct {
+	once   sync.Once
+	byName map[string]*function
+	all    []function
+}
 
 // functions is the whole set, in the order of the reference. A change of what a function answers
 // must change formulas too.
 func functions() []function {
-	return []function{
-		{FunctionDoc{"abs", "abs(x number) same", "The absolute value. The least long has none: null."}, 1, 1, compileAbs},
-		{FunctionDoc{"floor", "floor(x long|double) same", "The largest whole number not above x."}, 1, 1, compileRounding},
-		{FunctionDoc{"ceil", "ceil(x long|double) same", "The smallest whole number not below x."}, 1, 1, compileRounding},
-		{FunctionDoc{"round", "round(x long|double) same", "The nearest whole number; halves go away from zero."}, 1, 1, compileRounding},
-		{FunctionDoc{"min", "min(a, b, …) same", "The least of values of one kind; null if any is null, NaN if any is NaN."}, 2, -1, compileExtreme},
-		{FunctionDoc{"max", "max(a, b, …) same", "The greatest of values of one kind; null if any is null, NaN if any is NaN."}, 2, -1, compileExtreme},
-		{FunctionDoc{"coalesce", "coalesce(a, b, …) same", "The first that is not null; a ?? b is the same."}, 1, -1, compileCoalesce},
-		{FunctionDoc{"long", "long(x) long", "Also int. A double or decimal cut towards zero, a string of decimal digits, a boolean as 0 or 1; null where there is no such long."}, 1, 1, compileLong},
-		{FunctionDoc{"double", "double(x) double", `Also float. The nearest double of a long or decimal, a string such as "1.5", "1e9", "NaN" or "-Infinity", a boolean as 0 or 1; null for other strings.`}, 1, 1, compileDouble},
-		{FunctionDoc{"string", "string(x) string", "The value as exports write it: timestamps as RFC 3339 with six digits, bytes as base64. Arrays and maps have none."}, 1, 1, compileString},
-		{FunctionDoc{"lower", "lower(s string) string", "Letters in lower case, by Unicode, one by one."}, 1, 1, compileCase},
-		{FunctionDoc{"upper", "upper(s string) string", "Letters in upper case, by Unicode, one by one."}, 1, 1, compileCase},
-		{FunctionDoc{"trim", "trim(s string) string", "Without white space at both ends."}, 1, 1, compileCase},
-		{FunctionDoc{"len", "len(x) long", "Characters of a string, bytes of bytes, elements of an array, entries of a map."}, 1, 1, compileLen},
-		{FunctionDoc{"hour", "hour(t timestamp, zone? string) long", `The hour of the day, 0 to 23, in a zone such as "America/New_York"; UTC without one. A local timestamp or time takes no zone.`}, 1, 2, compileHour},
-		{FunctionDoc{"day_of_week", "day_of_week(t timestamp, zone? string) long", "The day of the week, 1 (Monday) to 7 (Sunday), in a zone; UTC without one. A local timestamp or date takes no zone."}, 1, 2, compileDayOfWeek},
-		{FunctionDoc{"seconds_between", "seconds_between(a, b) double", "Seconds from a to b, two timestamps or two local timestamps, to the microsecond; negative if b is before a."}, 2, 2, compileSeconds},
-	}
+	library.once.Do(func() {
+		for _, g := range []struct {
+			title string
+			list  []function
+		}{
+			{"Conditions and nulls", conditionFunctions()},
+			{"Numbers", numberFunctions()},
+			{"Conversions", conversionFunctions()},
+			{"Strings", stringFunctions()},
+			{"Regular expressions", patternFunctions()},
+			{"Time", timeFunctions()},
+			{"Arrays and maps", arrayFunctions()},
+			{"Hashes", hashFunctions()},
+			{"Places", placeFunctions()},
+		} {
+			for _, f := range g.list {
+				f.Group = g.title
+				library.all = append(library.all, f)
+			}
+		}
+		library.byName = map[string]*function{}
+		for i := range library.all {
+			library.byName[library.all[i].Name] = &library.all[i]
+		}
+	})
+	return library.all
 }
 
-// formulas counts the changes of meaning of functions and operators.
-const formulas = 1
+// formulas counts the changes of meaning of functions and operators. 2: powers have bits of their own,
+// matches is null for strings that are too long, instants are written with their type.
+const formulas = 2
 
 // Version names the meaning of expressions: it changes when a function or an operator answers
 // otherwise than before. Part of a view's version, beside Program.String.
@@ -68,21 +104,21 @@ func Functions() []FunctionDoc {
 // Operators documents every operator, the loosest binding first.
 func Operators() []FunctionDoc {
 	return []FunctionDoc{
-		{"?:", "cond ? a : b", "a where cond is true, b where it is false or null."},
-		{"or", "a or b, a || b", "True if one is true, else null if one is null, else false."},
-		{"and", "a and b, a && b", "False if one is false, else null if one is null, else true."},
-		{"==", "a == b, a != b", "Equal, unequal; a long and a double exactly. x == nil (or null) tests for null and is never null. NaN equals nothing."},
-		{"<", "a < b, a <= b, a > b, a >= b", "Order within one kind: numbers, strings and bytes bytewise, false before true, instants. a < b < c is a < b and b < c."},
-		{"in", "x in [a, b], x in 1..5, x in array, key in map, x not in …", "Membership; ranges hold both ends; an array without x but with a null gives null."},
-		{"matches", `s matches "regexp"`, "Whether an RE2 pattern, a literal, is found in s."},
-		{"contains", "s contains t, s startsWith t, s endsWith t", "Parts of strings or bytes."},
-		{"+", "a + b, a - b", "Numbers; longs outside a long give null; decimals stay exact, with a double they become doubles. + joins strings, null beyond 64 KiB."},
-		{"not", "not a, !a", "The opposite; null of null. Binds closer than comparisons: write not (a == b)."},
-		{"*", "a * b, a / b, a % b", "/ gives a double, by zero an infinity or NaN. % has the sign of a and is null by zero."},
-		{"-", "-a", "The negative."},
-		{"**", "a ** b, a ^ b", "A power, always a double; to the right first."},
-		{"??", "a ?? b", "a, or b where a is null."},
-		{"[]", `array[0], array[-1], map["key"], map.key`, "An element or a value; null if there is none. Negative indexes count from the end."},
+		{Name: "?:", Signature: "cond ? a : b", Doc: "a where cond is true, b where it is false or null."},
+		{Name: "or", Signature: "a or b, a || b", Doc: "True if one is true, else null if one is null, else false."},
+		{Name: "and", Signature: "a and b, a && b", Doc: "False if one is false, else null if one is null, else true."},
+		{Name: "==", Signature: "a == b, a != b", Doc: "Equal, unequal; a long and a double exactly. x == nil (or null) tests for null and is never null. NaN equals nothing."},
+		{Name: "<", Signature: "a < b, a <= b, a > b, a >= b", Doc: "Order within one kind: numbers, strings and bytes bytewise, false before true, instants. a < b < c is a < b and b < c."},
+		{Name: "in", Signature: "x in [a, b], x in 1..5, x in array, key in map, x not in …", Doc: "Membership; ranges hold both ends; an array without x but with a null gives null."},
+		{Name: "matches", Signature: `s matches "regexp"`, Doc: "Whether an RE2 pattern, a literal, is found in s; null if s is longer than 64 KiB."},
+		{Name: "contains", Signature: "s contains t, s startsWith t, s endsWith t", Doc: "Parts of strings or bytes."},
+		{Name: "+", Signature: "a + b, a - b", Doc: "Numbers; longs outside a long give null; decimals stay exact, with a double they become doubles. + joins strings, null beyond 64 KiB."},
+		{Name: "not", Signature: "not a, !a", Doc: "The opposite; null of null. Binds closer than comparisons: write not (a == b)."},
+		{Name: "*", Signature: "a * b, a / b, a % b", Doc: "/ gives a double, by zero an infinity or NaN. % has the sign of a and is null by zero."},
+		{Name: "-", Signature: "-a", Doc: "The negative."},
+		{Name: "**", Signature: "a ** b, a ^ b", Doc: "A power, always a double; to the right first. Within 0.51 units in the last place; exact where the answer is a double."},
+		{Name: "??", Signature: "a ?? b", Doc: "a, or b where a is null."},
+		{Name: "[]", Signature: `array[0], array[-1], map["key"], map.key`, Doc: "An element or a value; null if there is none. Negative indexes count from the end."},
 	}
 }
 
@@ -92,12 +128,11 @@ func (c *compiler) call(n ast.Node, name string, nodes []ast.Node) (code, error)
 	if a, ok := aliases[name]; ok {
 		canonical = a
 	}
-	all := functions()
-	i := slices.IndexFunc(all, func(f function) bool { return f.Name == canonical })
-	if i < 0 {
+	functions()
+	f, ok := library.byName[canonical]
+	if !ok {
 		return code{}, c.unknownFunction(n, name)
 	}
-	f := all[i]
 	if len(nodes) < f.min || f.max >= 0 && len(nodes) > f.max {
 		return code{}, c.fail(n, fmt.Sprintf("%s takes %s, not %d", name, f.arity(), len(nodes)), f.Signature)
 	}
@@ -128,13 +163,38 @@ func (f function) arity() string {
 	return plural(f.min)
 }
 
+const aggregateHint = "aggregates are features of a view; an expression sees one row"
+
+// elsewhere tells those who know a function by the name it has in another language.
+var elsewhere = map[string]string{
+	"ceiling": "write ceil(x)", "length": "write len(x)", "char_length": "write len(x)", "octet_length": "write byte_len(x)",
+	"substr": "write substring(s, start, length)", "mid": "write substring(s, start, length)",
+	"ifnull": "write x ?? y", "nvl": "write x ?? y", "isnull": "write x == nil", "power": "write pow(x, y)",
+	"log": "write ln(x), log2(x) or log10(x)", "indexOf": "write strpos(s, part)", "instr": "write strpos(s, part)",
+	"locate": "write strpos(s, part)", "cast": "write long(x), double(x), string(x) …",
+	"date_diff": "write seconds_between(a, b) or days_between(a, b)", "datediff": "write days_between(a, b)",
+	"date_sub": `write date_add(t, "-1d")`, "to_timestamp": "write timestamp(x) or strptime(s, format)",
+	"date_part": "write year(t), month(t), hour(t) …", "extract": "write year(t), month(t), hour(t) …",
+	"weekday": "write day_of_week(t)", "dayofweek": "write day_of_week(t)", "dayofyear": "write day_of_year(t)",
+	"epoch": "write unix_seconds(t)", "unix_timestamp": "write unix_seconds(t)", "to_char": "write strftime(t, format)",
+	"date_format": "write strftime(t, format)", "regexp_like": "write s matches \"pattern\"",
+	"regexp_matches": "write s matches \"pattern\"", "starts_with": "write s startsWith t", "ends_with": "write s endsWith t",
+	"greatest": "write max(a, b)", "least": "write min(a, b)", "random": "the answer must be the same on every replay; hash(id) is random enough",
+	"rand": "the answer must be the same on every replay; hash(id) is random enough", "uuid": "the answer must be the same on every replay",
+	"iff": "write cond ? a : b", "decode": "write case(x == 1, a, x == 2, b, other)", "st_distance": "write haversine(lat1, lon1, lat2, lon2)",
+}
+
 // unknownFunction is the mistake of calling what does not exist.
 func (c *compiler) unknownFunction(n ast.Node, name string) error {
 	offset := c.tree.offset(n.Location().From)
 	err := &Error{Offset: offset, Len: len(name), Msg: name + " is not a function"}
+	if hint, ok := elsewhere[name]; ok {
+		err.Hint = hint
+		return err
+	}
 	switch name {
-	case "sum", "count", "avg", "mean", "median", "first", "last":
-		err.Hint = "aggregates are features of a view; an expression sees one row"
+	case "count", "median", "first", "last":
+		err.Hint = aggregateHint
 		return err
 	case "now":
 		err.Hint = "expressions have no clock: the answer must be the same on every replay"
@@ -150,7 +210,7 @@ func (c *compiler) unknownFunction(n ast.Node, name string) error {
 	if best, ok := Nearest(name, names); ok {
 		err.Hint = "did you mean " + best + "?"
 	} else {
-		err.Hint = "functions: " + strings.Join(names, ", ")
+		err.Hint = "the functions are listed in the reference of expressions"
 	}
 	return err
 }
@@ -167,4 +227,33 @@ func called(name string, args ...code) string {
 // wrong is the mistake of an argument of a kind that a function does not take.
 func (c *compiler) wrong(name string, arg operand, want string) error {
 	return c.fail(arg.at, fmt.Sprintf("%s takes %s, not %s", name, want, arg.describe()), "")
+}
+
+// ExampleColumn is a column that the examples of the reference use.
+type ExampleColumn struct {
+	Name  string
+	Type  event.Type
+	Value event.Value
+	Text  string // how the reference writes the value
+}
+
+// ExampleRow is what the examples of the reference are evaluated over.
+func ExampleRow() []ExampleColumn {
+	double, text := event.Type{Kind: event.Double}, event.Type{Kind: event.String}
+	encoded := func(k event.Kind, elems ...event.Value) event.Value {
+		return event.Value{Kind: k, Str: string(event.AppendList(nil, elems...))}
+	}
+	return []ExampleColumn{
+		{"name", text, event.StringOf("Ann"), `"Ann"`},
+		{
+			"prices",
+			event.Type{Kind: event.List, Elem: &double},
+			encoded(event.List, event.DoubleOf(1), event.DoubleOf(2), event.DoubleOf(3)), "the array of 1.0, 2.0 and 3.0",
+		},
+		{
+			"attrs",
+			event.Type{Kind: event.Map, Elem: &text},
+			encoded(event.Map, event.StringOf("size"), event.StringOf("L"), event.StringOf("color"), event.StringOf("red")), "a map with the keys size and color",
+		},
+	}
 }

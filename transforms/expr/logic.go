@@ -42,10 +42,7 @@ func (c *compiler) conditional(n *ast.ConditionalNode) (code, error) {
 	if err != nil {
 		return code{}, err
 	}
-	if cond.t.Kind != event.Bool {
-		return code{}, c.fail(n.Cond, "the condition of ?: is "+cond.describe()+", not boolean", "")
-	}
-	var sides [2]operand
+	sides := make([]operand, 2)
 	for i, k := range []ast.Node{n.Exp1, n.Exp2} {
 		x, err := c.expr(k)
 		if err != nil {
@@ -53,9 +50,20 @@ func (c *compiler) conditional(n *ast.ConditionalNode) (code, error) {
 		}
 		sides[i] = operand{x, k}
 	}
-	xs, t, err := c.unify(n, sides[:], "the two sides of ?: are")
+	return c.either(n, operand{cond, n.Cond}, sides)
+}
+
+// either takes the first side where cond holds, else the second.
+func (c *compiler) either(n ast.Node, cond operand, sides []operand) (code, error) {
+	if cond.t.Kind != event.Bool {
+		return code{}, c.fail(cond.at, "the condition of ?: is "+cond.describe()+", not boolean", "")
+	}
+	xs, t, err := c.unify(n, sides, "the two sides of ?: are")
 	if err != nil {
 		return code{}, err
+	}
+	if t.Kind == event.Null {
+		return nilCode(), nil
 	}
 	a, b := xs[0], xs[1]
 	t.Nullable = a.t.Nullable || b.t.Nullable
@@ -72,7 +80,7 @@ func (c *compiler) conditional(n *ast.ConditionalNode) (code, error) {
 	case valueClass:
 		r.v = pick(cond.b, a.v, b.v)
 	}
-	return fold(r, cond, a, b), nil
+	return fold(r, cond.code, a, b), nil
 }
 
 func pick[T any](cond fn[bool], a, b fn[T]) fn[T] {
@@ -124,6 +132,14 @@ func first[T any](xs []code, of func(code) fn[T]) fn[T] {
 		}
 	}
 	return f
+}
+
+func compileCoalesce(c *compiler, n ast.Node, name string, args []operand) (code, error) {
+	x, err := c.choose(n, args, name)
+	if err == nil && x.isNil() {
+		return nilCode(), nil
+	}
+	return x, err
 }
 
 // unify brings operands to one type: nil takes any, long and double meet in double (long and decimal

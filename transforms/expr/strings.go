@@ -2,7 +2,6 @@ package expr
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
 
 	"github.com/expr-lang/expr/ast"
@@ -20,37 +19,6 @@ func concat(l, r code) code {
 		return a + b, true
 	})
 	return fold(x, l, r)
-}
-
-// maxPattern bounds a pattern in bytes: repetitions multiply what it compiles to.
-const maxPattern = 1 << 10
-
-// matches compiles x matches "pattern"; the pattern is RE2's and compiled here, once.
-func (c *compiler) matches(n *ast.BinaryNode) (code, error) {
-	l, err := c.expr(n.Left)
-	if err != nil {
-		return code{}, err
-	}
-	r, err := c.expr(n.Right)
-	if err != nil {
-		return code{}, err
-	}
-	if l.t.Kind != event.String {
-		return code{}, c.fail(n.Left, "matches tests a string, not "+l.describe(), "")
-	}
-	if !r.konst || r.t.Kind != event.String {
-		return code{}, c.fail(n.Right, "the pattern of matches is a string literal", `write x matches "^[a-z]+$"`)
-	}
-	if len(r.val.Str) > maxPattern {
-		return code{}, c.fail(n.Right, fmt.Sprintf("the pattern is %d bytes long", len(r.val.Str)), fmt.Sprintf("at most %d are", maxPattern))
-	}
-	re, err := regexp.Compile(r.val.Str)
-	if err != nil {
-		return code{}, c.fail(n.Right, "the pattern does not compile: "+strings.TrimPrefix(err.Error(), "error parsing regexp: "), "patterns are RE2's")
-	}
-	x := boolCode(l, r, "matches")
-	x.b = map1(l.s, re.MatchString)
-	return fold(x, l, r), nil
 }
 
 // affix compiles contains, startsWith and endsWith on strings and on bytes.

@@ -143,13 +143,13 @@ func (u Unit) floor(t event.Time, zone *time.Location) event.Time {
 	if u == Month {
 		month++
 	}
-	if begin := startOfDate(year, month, day+next, zone); begin <= t {
+	if begin := StartOfDate(year, month, day+next, zone); begin <= t {
 		return begin
 	}
 	if u == Month {
 		month--
 	}
-	return startOfDate(year, month, day, zone)
+	return StartOfDate(year, month, day, zone)
 }
 
 // The calendar reaches as far as RFC 3339 can write, years 0 to 9999, and a bit of slack for zones.
@@ -158,9 +158,9 @@ var (
 	maxCalendar = event.FromGo(time.Date(9999, 12, 29, 0, 0, 0, 0, time.UTC))
 )
 
-// startOfDate is the first instant whose date in the zone is the one given or a later one. A change of the
+// StartOfDate is the first instant whose date in the zone is the one given or a later one. A change of the
 // clock may skip midnight, repeat it, or skip the whole date.
-func startOfDate(year int, month time.Month, day int, zone *time.Location) event.Time {
+func StartOfDate(year int, month time.Month, day int, zone *time.Location) event.Time {
 	midnight := time.Date(year, month, day, 0, 0, 0, 0, time.UTC)
 	// No zone is further than this from UTC. From there, look at each span of a constant offset.
 	for x := midnight.Add(-36 * time.Hour); ; {
