@@ -39,14 +39,17 @@ func atOnce(t *testing.T, seed uint64) {
 	}
 	var stop atomic.Bool
 	var ingest, rest sync.WaitGroup
+	var handles []*Partition // all of them before any is read: one that is not known does not hold the horizon back
 	for n := range parts {
+		handles = append(handles, s.Partition(plan.Sources[0], int32(n)))
+	}
+	for n, p := range handles {
 		var mine []oracle.Record
 		for _, r := range records {
 			if r.Partition == int32(n) {
 				mine = append(mine, r)
 			}
 		}
-		p := s.Partition(plan.Sources[0], int32(n))
 		ingest.Go(func() { ingestAll(ctx, t, rand.New(rand.NewPCG(seed, uint64(n))), p, mine) })
 	}
 	background := func(f func(rng *rand.Rand)) {
