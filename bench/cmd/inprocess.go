@@ -145,7 +145,7 @@ func micros(seconds float64) float64 { return seconds * 1e6 }
 // entities measures what an event and a read cost as the number of entities grows.
 func entities(ctx context.Context, c *config, r *report) error {
 	t := r.table(entitiesTitle, "entities | fill events/s | events | events/s | µs per event | CPU µs per event | state reads per event | "+
-		"values written per event | µs per read | p50 µs | p99 µs | reads that miss memory | peak MiB | peak MiB without mapped files | budget MiB | disk MiB")
+		"values written per event | events that miss memory | µs per read | p50 µs | p99 µs | reads that need the state | peak MiB | peak MiB without mapped files | budget MiB | disk MiB")
 	var flat, first *engine.Result
 	events := max(c.events*2/5, 1000)
 	for n := 10_000; n <= c.entities; n *= 10 {
@@ -157,8 +157,8 @@ func entities(ctx context.Context, c *config, r *report) error {
 			return err
 		}
 		t.row(n, float64(n)/x.FillSeconds, events, float64(events)/x.Seconds, micros(x.Seconds/float64(events)), micros(x.CPU/float64(events)),
-			x.Gets, x.Values, micros(x.Read.Seconds()), micros(x.ReadP50.Seconds()), micros(x.ReadP99.Seconds()),
-			percent(x.Misses), x.Peak>>20, x.Anonymous>>20, x.Memory>>20, x.DiskBytes>>20)
+			x.Gets, x.Values, percent(x.Misses), micros(x.Read.Seconds()), micros(x.ReadP50.Seconds()), micros(x.ReadP99.Seconds()),
+			percent(x.ReadMisses), x.Peak>>20, x.Anonymous>>20, x.Memory>>20, x.DiskBytes>>20)
 		r.atMost(fmt.Sprintf("%d entities: resident memory without mapped files, times the budget", n), 1, "", float64(x.Anonymous)/float64(x.Memory))
 		if first == nil {
 			first, flat = x, x
@@ -175,7 +175,7 @@ func entities(ctx context.Context, c *config, r *report) error {
 		r.atMost(fmt.Sprintf("%d entities, beyond memory: cost per read, times the largest that fits", n), 4, "", x.Read.Seconds()/flat.Read.Seconds())
 	}
 	t.note("Each entity gets one event first (fill), then events and reads draw entities uniformly. An event's cost runs until all is durable. "+
-		"A number of entities fits where less than 1 %% of reads miss memory. %d goroutines feed, %d cores.", engine.Partitions, runtime.NumCPU())
+		"A number of entities fits where less than 1 %% of events miss memory. %d goroutines feed, %d cores.", engine.Partitions, runtime.NumCPU())
 	return nil
 }
 

@@ -45,7 +45,8 @@ type Result struct {
 	Read          time.Duration
 	ReadP50       time.Duration
 	ReadP99       time.Duration
-	Misses        float64 // share of reads that needed the state
+	Misses        float64 // share of events whose user was not in memory
+	ReadMisses    float64 // share of reads that needed the state: for the user's head or for older rows
 	Memory        int64   // the plan's budget
 	Peak          int64   // most resident memory of the process while events were counted and read
 	Anonymous     int64   // most of it that is not pages of mapped files, which the system takes back at need
@@ -64,7 +65,7 @@ func (r *Result) Mean(o *Result) *Result {
 	for _, x := range []struct {
 		to *float64
 		of float64
-	}{{&m.FillSeconds, o.FillSeconds}, {&m.Seconds, o.Seconds}, {&m.CPU, o.CPU}, {&m.Gets, o.Gets}, {&m.Values, o.Values}, {&m.Misses, o.Misses}} {
+	}{{&m.FillSeconds, o.FillSeconds}, {&m.Seconds, o.Seconds}, {&m.CPU, o.CPU}, {&m.Gets, o.Gets}, {&m.Values, o.Values}, {&m.Misses, o.Misses}, {&m.ReadMisses, o.ReadMisses}} {
 		*x.to = (*x.to + x.of) / 2
 	}
 	m.Read, m.ReadP50, m.ReadP99 = (r.Read+o.Read)/2, (r.ReadP50+o.ReadP50)/2, (r.ReadP99+o.ReadP99)/2
@@ -132,7 +133,7 @@ func (m *measured) run(ctx context.Context) error {
 		}
 		m.result.FillSeconds = took.Seconds()
 	}
-	cpu, gets, values := processTime(), m.st.gets.Load(), m.st.values.Load()
+	cpu, gets, values, missed := processTime(), m.st.gets.Load(), m.st.values.Load(), m.store.Stats().Misses
 	took, err := m.pass(ctx, func(f *feed) error { return f.draw(ctx) })
 	if err != nil {
 		return err
@@ -141,6 +142,7 @@ func (m *measured) run(ctx context.Context) error {
 	m.result.Seconds, m.result.CPU = took.Seconds(), (processTime() - cpu).Seconds()
 	m.result.Gets, m.result.Values = float64(m.st.gets.Load()-gets)/n, float64(m.st.values.Load()-values)/n
 	stats := m.store.Stats()
+	m.result.Misses = float64(stats.Misses-missed) / n
 	m.result.Applied, m.result.DiskBytes = stats.Views[0].Applied, stats.State.DiskBytes
 	return m.read(ctx)
 }
@@ -188,7 +190,7 @@ func (m *measured) read(ctx context.Context) error {
 	}
 	slices.Sort(took)
 	m.result.Read, m.result.ReadP50, m.result.ReadP99 = sum/time.Duration(len(took)), took[len(took)/2], took[len(took)*99/100]
-	m.result.Misses = float64(misses) / float64(len(took))
+	m.result.ReadMisses = float64(misses) / float64(len(took))
 	if m.job.Count == "" {
 		return nil
 	}
