@@ -68,7 +68,7 @@ func (c *committer) init(s *Store) {
 	c.tree = map[uint16]*treeWriter{}
 	c.cur = &job{}
 	for _, v := range s.views {
-		c.tree[v.id] = &treeWriter{c: v.c, sum: agg.NewPartial(&v.plan.Layout, nil), ordered: v.plan.Layout.Ordered(), put: c.put}
+		c.tree[v.id] = &treeWriter{c: v.c, sum: agg.NewPartial(&v.plan.Layout, nil), groups: len(v.plan.Layout.Groups), ordered: v.plan.Layout.Ordered(), put: c.put}
 		c.tree[v.id].row.Values = make([]event.Value, len(v.plan.Inputs))
 	}
 }

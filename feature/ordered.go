@@ -76,7 +76,7 @@ func (w *orderedWalk) walk(n *node, next event.Time) error {
 			continue
 		}
 		w.pl.flushOrdered(e.minT)
-		if within && !w.pl.q.derived && e.sum != nil && e.maxT < w.sc.asOf && e.maxT < follows && w.pl.clear(e) && w.sc.usable(e) {
+		if within && !w.pl.q.derived && e.sum != nil && e.maxT < w.sc.asOf && e.maxT < follows && w.pl.clear(e) && w.sc.usable(e) && w.pl.none.Holds(e.sum) {
 			if err := w.pl.part(w.pl.segment(e.minT)).MergeEncoded(e.sum); err != nil {
 				return fmt.Errorf("merge block %d: %w", e.id, err)
 			}

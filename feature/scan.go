@@ -249,7 +249,7 @@ func (r *Reader) scanPlane(sc *viewScan, pl *plane, n *node) error {
 		if !some {
 			continue
 		}
-		if within && !pl.q.derived && e.maxT < sc.asOf && e.sum != nil && sc.usable(e) {
+		if within && !pl.q.derived && e.maxT < sc.asOf && e.sum != nil && sc.usable(e) && pl.none.Holds(e.sum) {
 			if err := pl.part(pl.segment(e.minT)).MergeEncoded(e.sum); err != nil {
 				return fmt.Errorf("merge block %d: %w", e.id, err)
 			}

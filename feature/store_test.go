@@ -80,6 +80,8 @@ views:
       week: {sum: n, window: {calendar: week}}
       offset: {sum: amount, window: {from: 7h, to: 2h}}
       offset_last: {last: n, window: {from: 20h, to: 30m}, where: flag}
+      list: {collect_list: s, limit: 3000}
+      by_s: {sum: n, by: s, limit: 3}
 `
 
 func testPlan(t testing.TB, src string) *pipeline.Plan { return testPlanSchema(t, src, testSchema) }

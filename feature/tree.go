@@ -25,7 +25,10 @@ const (
 	leafBytes = 16 << 10
 	nodeSlots = 32
 	nodeBytes = 32 << 10
-	maxSum    = 4 << 10 // a larger summary is not kept: readers descend instead
+
+	maxSumGroup = 128
+	maxNode     = 128 << 10 // of a node of a view with many groups
+	maxSum      = 4 << 10   // of a summary, or maxSumGroup for each of its groups: what takes more is left out, and who needs it descends
 )
 
 // blockVersion is the first byte of every block and head.
@@ -40,6 +43,7 @@ var errCorruptBlock = errors.New("corrupt block")
 type treeWriter struct {
 	c       *codec
 	sum     *agg.Partial // all groups of the view
+	groups  int          // how many
 	ordered bool         // some group takes rows in tie order only
 	row     event.Row    // scratch
 	snap    state.Snapshot
@@ -62,7 +66,7 @@ func (w *treeWriter) addRoot(root *node, rows []rowRef) (*node, error) {
 	if err != nil {
 		return nil, err
 	}
-	for tooBig(entries) {
+	for w.tooBig(entries) {
 		if entries, err = w.writeNodes(level, entries, grown); err != nil {
 			return nil, err
 		}
@@ -238,7 +242,7 @@ func (w *treeWriter) writeNodes(level int, entries []entry, grown bool) ([]entry
 	var out []entry
 	for len(entries) > 0 {
 		n, size := 0, 0
-		for n < len(entries) && n < limit && (n < 2 || size+entrySize(&entries[n]) <= nodeBytes) {
+		for n < len(entries) && n < limit && (n < 2 || size+entrySize(&entries[n]) <= w.nodeBytes()) {
 			size += entrySize(&entries[n])
 			n++
 		}
@@ -288,14 +292,23 @@ func (w *treeWriter) writeNode(n *node) (entry, error) {
 	return e, w.write(e.id)
 }
 
-// keepSum encodes the scratch partial, or gives nil if it is too large to keep.
+// keepSum encodes the scratch partial without the groups that take too much; nil if the rest does too.
 func (w *treeWriter) keepSum() []byte {
+	limit := w.sumBytes()
 	b := w.sum.Append(nil)
-	if len(b) > maxSum {
+	for each := limit / 4; len(b) > limit && each > maxSumGroup/4; each /= 4 {
+		b = w.sum.AppendWithin(b[:0], each)
+	}
+	if len(b) > limit {
 		return nil
 	}
 	return b
 }
+
+// sumBytes bounds a summary, nodeBytes a node of several.
+func (w *treeWriter) sumBytes() int { return min(max(maxSum, maxSumGroup*w.groups), maxNode/4) }
+
+func (w *treeWriter) nodeBytes() int { return min(max(nodeBytes, 8*w.sumBytes()), maxNode) }
 
 func (w *treeWriter) newID() uint64 {
 	w.lastID++
@@ -335,10 +348,10 @@ func raise(offs []offset, part int32, next int64) []offset {
 func entrySize(e *entry) int { return len(e.sum) + 12*len(e.offsets) + 40 }
 
 // tooBig tells that entries do not fit a root.
-func tooBig(entries []entry) bool {
+func (w *treeWriter) tooBig(entries []entry) bool {
 	size := 0
 	for i := range entries {
 		size += entrySize(&entries[i])
 	}
-	return len(entries) > nodeSlots || (size > nodeBytes && len(entries) > 2)
+	return len(entries) > nodeSlots || (size > w.nodeBytes() && len(entries) > 2)
 }

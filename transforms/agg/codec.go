@@ -14,7 +14,7 @@ import (
 // (binary.AppendUvarint; "signed": zigzag) unless told otherwise.
 //
 //	partial  = newest of all groups (signed; 0 over nothing), then every group of the Layout:
-//	group    = bytes that follow (0: nothing counted, the group ends here)
+//	group    = bytes that follow (0: nothing counted, the group ends here; 1 and a zero: left out)
 //	           count
 //	           newest of all groups - newest of this one
 //	           flags, one byte (doubles with a sum or an extreme: 1 NaN, 2 +Inf, 4 -Inf)
@@ -40,7 +40,11 @@ var errCorrupt = errors.New("corrupt partial")
 const maxScale = 1 << 16
 
 // Append appends the encoding of p, which must keep all groups of its layout.
-func (p *Partial) Append(dst []byte) []byte {
+func (p *Partial) Append(dst []byte) []byte { return p.AppendWithin(dst, math.MaxInt) }
+
+// AppendWithin is Append, but leaves out each group that takes more than limit bytes, and those that were
+// left out of what p was merged from. See Holds.
+func (p *Partial) AppendWithin(dst []byte, limit int) []byte {
 	if len(p.groups) != len(p.at) {
 		panic("agg: a partial of some groups is not encoded")
 	}
@@ -56,16 +60,39 @@ func (p *Partial) Append(dst []byte) []byte {
 	dst = binary.AppendVarint(dst, int64(newest))
 	for i := range p.groups {
 		g := &p.groups[i]
+		if g.left {
+			dst = append(dst, 1, 0)
+			continue
+		}
 		if g.count == 0 {
 			dst = append(dst, 0)
 			continue
 		}
 		start := len(dst)
 		dst = p.appendGroup(append(dst, 0), g, newest)
+		if len(dst)-start-1 > limit {
+			dst = append(dst[:start], 1, 0)
+			continue
+		}
 		dst = setLength(dst, start)
 	}
 	return dst
 }
+
+// Holds tells whether no group that p keeps was left out of an encoding: it may be merged into p for an
+// answer. What is damaged is held: merging tells.
+func (p *Partial) Holds(b []byte) bool {
+	d := decoder{b: b}
+	d.varint()
+	for _, at := range p.at {
+		if body := d.bytes(d.uvarint()); at >= 0 && leftOut(body) {
+			return false
+		}
+	}
+	return true
+}
+
+func leftOut(body []byte) bool { return len(body) == 1 && body[0] == 0 }
 
 // setLength writes the number of bytes behind dst[start] there, and makes room if it needs more
 // than that byte.
@@ -196,7 +223,7 @@ func (g *group) appendEdge(dst []byte, e *edge) []byte {
 }
 
 // MergeEncoded adds what Append wrote for a Partial of all groups of the same Layout; the groups
-// that p does not keep are skipped. It never panics and allocates in proportion to b. After an error
+// that p does not keep are skipped; one that was left out is then left out of p too. It never panics and allocates in proportion to b. After an error
 // p holds an undefined set: Reset it.
 func (p *Partial) MergeEncoded(b []byte) error {
 	err := p.mergeEncoded(b)
@@ -212,6 +239,10 @@ func (p *Partial) mergeEncoded(b []byte) error {
 	for i, at := range p.at {
 		body := d.bytes(d.uvarint())
 		if at < 0 || len(body) == 0 {
+			continue
+		}
+		if leftOut(body) {
+			p.groups[at].left = true
 			continue
 		}
 		sub := decoder{b: body}

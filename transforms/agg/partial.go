@@ -77,6 +77,7 @@ type group struct {
 	keep    keeper // nil if not needed
 	keeps   Kept
 	by      bool // keep holds partials by the values of another input
+	left    bool // left out of an encoding that was merged: what is here is not all
 }
 
 // ends holds what few groups need.
@@ -171,7 +172,7 @@ const (
 // Reset empties p and keeps its memory.
 func (p *Partial) Reset() {
 	for i := range p.groups {
-		if g := &p.groups[i]; g.count != 0 || p.broken {
+		if g := &p.groups[i]; g.count != 0 || g.left || p.broken {
 			g.reset()
 		}
 	}
@@ -179,7 +180,7 @@ func (p *Partial) Reset() {
 }
 
 func (g *group) reset() {
-	g.count, g.newest, g.flags = 0, event.MinTime, 0
+	g.count, g.newest, g.flags, g.left = 0, event.MinTime, 0, false
 	g.low, g.high = math.MaxInt64, math.MinInt64
 	g.sum.reset()
 	g.squares.reset()
@@ -359,13 +360,14 @@ func (e *edge) offer(sign int, t event.Time, order event.Value, pos event.Positi
 // Merge adds all that q holds; both have the same Layout and groups.
 func (p *Partial) Merge(q *Partial) {
 	for i := range q.groups {
-		if h := &q.groups[i]; h.count != 0 {
+		if h := &q.groups[i]; h.count != 0 || h.left {
 			p.groups[i].merge(h)
 		}
 	}
 }
 
 func (g *group) merge(h *group) {
+	g.left = g.left || h.left
 	g.flags |= h.flags
 	g.newest = max(g.newest, h.newest)
 	g.low, g.high = min(g.low, h.low), max(g.high, h.high)
