@@ -4,7 +4,7 @@
 .PHONY: help build demo test test-fast lint fuzz kill bench kafka-image image compose-check clean
 
 FUZZ_SECONDS ?= 30
-KILLS ?= 200
+KILLS ?= 500
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,7 +27,7 @@ lint: ## vet, staticcheck, gofumpt
 fuzz: ## fuzz every target for FUZZ_SECONDS each
 	.ci/fuzz $(FUZZ_SECONDS)
 
-kill: ## kill the real program 200 times (KILLS) while it consumes, and compare every cell
+kill: ## kill the real program KILLS times over topics and as often over files, at random and at failpoints, and compare
 	PENSTOCK_KILLS=$(KILLS) go test -count=1 -timeout 90m -run TestKill ./internal/e2e
 
 bench: ## the figures of docs/benchmarks, Kafka Streams and Flink beside them (BENCH_EVENTS, BENCH_STEPS, BENCH_FLAGS)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/penstock-ml/penstock/internal/failpoint"
 	"github.com/penstock-ml/penstock/state"
 )
 
@@ -157,6 +158,9 @@ func (c *committer) writeHead(ctx context.Context, snap state.Snapshot, x *captu
 			return fmt.Errorf("archive rows: %w", err)
 		}
 		if spilled {
+			if err := c.pass(ctx, failpoint.HeadlessBlocks); err != nil {
+				return err
+			}
 			rows = x.rest
 		}
 	}

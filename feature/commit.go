@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/penstock-ml/penstock/event"
+	"github.com/penstock-ml/penstock/internal/failpoint"
 	"github.com/penstock-ml/penstock/state"
 	"github.com/penstock-ml/penstock/transforms/agg"
 )
@@ -68,7 +69,7 @@ func (c *committer) init(s *Store) {
 	c.tree = map[uint16]*treeWriter{}
 	c.cur = &job{}
 	for _, v := range s.views {
-		c.tree[v.id] = &treeWriter{c: v.c, sum: agg.NewPartial(&v.plan.Layout, nil), groups: len(v.plan.Layout.Groups), ordered: v.plan.Layout.Ordered(), put: c.put}
+		c.tree[v.id] = &treeWriter{c: v.c, sum: agg.NewPartial(&v.plan.Layout, nil), groups: len(v.plan.Layout.Groups), ordered: v.plan.Layout.Ordered(), put: c.putBlock}
 		c.tree[v.id].row.Values = make([]event.Value, len(v.plan.Inputs))
 	}
 }
@@ -250,6 +251,9 @@ func (c *committer) checkpoint(ctx context.Context) error {
 	if err := c.deadLetters(ctx, marks); err != nil {
 		return err
 	}
+	if err := c.pass(ctx, failpoint.CheckpointRecord); err != nil {
+		return err
+	}
 	if err := c.records(marks); err != nil {
 		return err
 	}
@@ -259,8 +263,31 @@ func (c *committer) checkpoint(ctx context.Context) error {
 	if err := c.drain(ctx); err != nil {
 		return err
 	}
+	failpoint.Hit(failpoint.CheckpointDone)
 	c.relieve()
 	return nil
+}
+
+// pass passes a failpoint; what was put before it is durable if the process dies there.
+func (c *committer) pass(ctx context.Context, name string) error {
+	if failpoint.On(name) {
+		if err := c.emit(ctx); err != nil {
+			return err
+		}
+		if err := c.drain(ctx); err != nil {
+			return err
+		}
+	}
+	failpoint.Hit(name)
+	return nil
+}
+
+// putBlock is put of a spill's block.
+func (c *committer) putBlock(key, value []byte) error {
+	if err := c.put(key, value); err != nil {
+		return err
+	}
+	return c.pass(context.Background(), failpoint.Spill)
 }
 
 // viewOf reads the view's id from a state prefix.

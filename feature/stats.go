@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/penstock-ml/penstock/event"
+	"github.com/penstock-ml/penstock/internal/failpoint"
 )
 
 // Latest is one microsecond after the newest accepted event time over the sources of sel.
@@ -35,6 +36,7 @@ func (s *Store) Ready() error {
 			}
 		}
 	}
+	failpoint.Hit(failpoint.Ready)
 	return nil
 }
 

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/penstock-ml/penstock/event"
+	"github.com/penstock-ml/penstock/internal/failpoint"
 	"github.com/penstock-ml/penstock/pipeline"
 	"github.com/penstock-ml/penstock/state"
 )
@@ -194,6 +195,7 @@ func Open(st state.Store, plan *pipeline.Plan, opt Options) (*Store, error) {
 		s.snap.close()
 		return nil, err
 	}
+	failpoint.Hit(failpoint.Restored)
 	s.start(fresh)
 	return s, nil
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/dgraph-io/badger/v4"
+
+	"github.com/penstock-ml/penstock/internal/failpoint"
 )
 
 // Commit implements Store. A *BatchError or *DiskFullError means that nothing was written and the
@@ -31,8 +33,10 @@ func (b *Badger) Commit(batch *Batch) error {
 		return err
 	}
 	seq := b.seq + 1 // only Commit writes it
+	failpoint.Hit(failpoint.Commit)
 	err := b.write(batch, seq)
 	if err == nil {
+		failpoint.Hit(failpoint.Unmarked)
 		err = b.mark.put(seq)
 	}
 	if err != nil {
@@ -44,6 +48,7 @@ func (b *Badger) Commit(batch *Batch) error {
 		return err
 	}
 	next := &view{txn: b.db.NewTransaction(false), refs: 1}
+	failpoint.Hit(failpoint.Committed)
 	b.mu.Lock()
 	last := b.view
 	b.view, b.seq = next, seq

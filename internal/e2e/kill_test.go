@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/penstock-ml/penstock/internal/failpoint"
 	"github.com/penstock-ml/penstock/pipeline"
 )
 
@@ -59,34 +61,110 @@ func (s *scenario) world(t *testing.T) *world {
 	return newWorld(s.plan, s.file, logs)
 }
 
-// TestKill kills the real process again and again while events come in, and compares what it then knows
-// with the oracle, and byte by byte with a process that nobody killed.
-func TestKill(t *testing.T) {
-	kills := defaultKills
-	if s := os.Getenv("PENSTOCK_KILLS"); s != "" {
-		var err error
-		if kills, err = strconv.Atoi(s); err != nil {
-			t.Fatal(err)
+// killsFrom is how many processes a test kills: PENSTOCK_KILLS, or what CI has time for.
+func killsFrom(t *testing.T, standard int) int {
+	t.Helper()
+	text := os.Getenv("PENSTOCK_KILLS")
+	if text == "" {
+		return standard
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// killer ends processes: half of them at random moments, half at the failpoints in turn.
+type killer struct {
+	rng  *rand.Rand
+	n    int            // processes so far
+	died map[string]int // by failpoint
+}
+
+// launch starts the next process to be killed: seldom one with the race detector, which is slow.
+func (k *killer) launch(t *testing.T, file, dir string) (s *server, point string) {
+	t.Helper()
+	k.n++
+	binary, env := verbs, []string(nil)
+	if k.n%20 == 10 {
+		binary = program
+	}
+	if k.n%2 == 0 {
+		point = failpoint.Names[k.n/2%len(failpoint.Names)]
+		hits := k.rng.IntN(3)
+		if point == failpoint.Restored || point == failpoint.Ready {
+			hits = 0 // once a process, or when it is asked
+		}
+		env = []string{fmt.Sprintf("%s=%s:%d", failpoint.Variable, point, hits)}
+	}
+	return launchAs(t, binary, env, file, dir), point
+}
+
+// end waits for the process to die at its failpoint, or for a random moment, and kills it then. It must not
+// end in any other way.
+func (k *killer) end(t *testing.T, s *server, point string) {
+	t.Helper()
+	if point == "" {
+		_ = pause(t.Context(), time.Duration(k.rng.Int64N(int64(350*time.Millisecond))))
+		s.kill(t)
+		return
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	defer cancel()
+	for {
+		select {
+		case err := <-s.done:
+			s.done <- err // for kill, which says how it ended
+			k.died[point]++
+			s.kill(t)
+			return
+		default:
+		}
+		if s.find() == nil {
+			_, _, _ = s.get("/readyz") // is what the failpoint waits for
+		}
+		if pause(ctx, 10*time.Millisecond) != nil {
+			s.kill(t)
+			return
 		}
 	}
+}
+
+// check tells whether every failpoint was one that processes died at.
+func (k *killer) check(t *testing.T) {
+	t.Helper()
+	t.Logf("%d processes were killed, of them at failpoints %v", k.n, k.died)
+	for _, name := range failpoint.Names {
+		if k.n >= 12*len(failpoint.Names) && k.died[name] == 0 {
+			t.Errorf("no process died at %q: the test shows less than it should", name)
+		}
+	}
+}
+
+// TestKill kills the real process again and again, at random moments and at failpoints, while events come in,
+// and compares what it then knows with the oracle, and byte by byte with a process that nobody killed.
+func TestKill(t *testing.T) {
+	kills := killsFrom(t, defaultKills)
 	rng := rand.New(rand.NewPCG(seed(t), 1))
 	s := newScenario(t, rng, embedded(t, 4, "alpha", "beta"), 1500+40*kills, 4, "alpha.dead")
 	dir := filepath.Join(t.TempDir(), "state")
+	k := &killer{rng: rng, died: map[string]int{}}
 	for i := range kills {
-		proc := launch(t, s.file, dir)
+		proc, point := k.launch(t, s.file, dir)
 		produced := make(chan error, 1)
 		go func() { produced <- s.produce(t, i, i+1, kills+1) }()
-		if i%2 == 0 {
+		if i%8 == 0 {
 			if err := proc.progress(t, 4*time.Second); err != nil {
 				t.Logf("kill %d: %v", i, err)
 			}
 		}
-		_ = pause(t.Context(), time.Duration(rng.Int64N(int64(350*time.Millisecond))))
-		proc.kill(t)
+		k.end(t, proc, point)
 		if err := <-produced; err != nil {
 			t.Fatal(err)
 		}
 	}
+	k.check(t)
 	proc := start(t, s.file, dir)
 	if err := s.produce(t, kills, kills+1, kills+1); err != nil {
 		t.Fatal(err)

@@ -27,7 +27,7 @@ var program, verbs string
 
 var (
 	raceFlag     string
-	defaultKills = 20
+	defaultKills = 80
 )
 
 func TestMain(m *testing.M) {
@@ -133,8 +133,15 @@ type server struct {
 // launch starts `penstock run` and does not wait for anything.
 func launch(t *testing.T, file, dir string, args ...string) *server {
 	t.Helper()
+	return launchAs(t, program, nil, file, dir, args...)
+}
+
+// launchAs starts `penstock run` of a binary, with more in its environment.
+func launchAs(t *testing.T, binary string, env []string, file, dir string, args ...string) *server {
+	t.Helper()
 	s := &server{dir: dir, log: &locked{}, done: make(chan error, 1)}
-	s.cmd = exec.Command(program, append([]string{"run", file, "--state", dir, "--listen", "127.0.0.1:0"}, args...)...)
+	s.cmd = exec.Command(binary, append([]string{"run", file, "--state", dir, "--listen", "127.0.0.1:0"}, args...)...)
+	s.cmd.Env = append(os.Environ(), env...)
 	s.cmd.Stderr, s.cmd.Stdout = s.log, s.log
 	if err := s.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -193,7 +200,7 @@ func (s *server) find() error {
 // kill is SIGKILL.
 func (s *server) kill(t *testing.T) {
 	t.Helper()
-	if err := s.cmd.Process.Kill(); err != nil {
+	if err := s.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		t.Fatalf("kill: %v\n%s", err, s.log)
 	}
 	err := <-s.done
