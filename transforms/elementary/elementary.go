@@ -213,6 +213,16 @@ func Pow(x, y float64) float64 {
 		}
 		x = -x
 	}
+	switch y { // one operation, rounded by IEEE's rule
+	case 2:
+		return float64(x * x)
+	case 1:
+		return sign * x
+	case 0.5:
+		return math.Sqrt(x)
+	case -1:
+		return sign / x
+	}
 	if z, ok := powExact(x, y); ok {
 		return sign * z
 	}

@@ -84,6 +84,9 @@ func (c *compiler) compareNil(n ast.Node, op string, l, r code) (code, error) {
 	if l.isNil() {
 		l, r = r, l
 	}
+	if l.isNil() {
+		l = nilCode() // a column that only holds null is no more than nil
+	}
 	x.text = "(" + l.text + " " + op + " nil)"
 	x.b = l.isNull()
 	if op == "!=" {

@@ -299,15 +299,3 @@ func TestDocs(t *testing.T) {
 		}
 	}
 }
-
-func BenchmarkEval(b *testing.B) {
-	p, err := Compile(`amount*1.2 > 100 and country in ["US","DE"]`, testLookup, nil)
-	if err != nil {
-		b.Fatal(err)
-	}
-	row := testRow()
-	b.ReportAllocs()
-	for b.Loop() {
-		p.Eval(row)
-	}
-}

@@ -3,6 +3,7 @@ package expr
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -95,6 +96,15 @@ func (w writer) long(depth int) string {
 		func() string { return fmt.Sprintf("li[%d]", w.IntN(3)) },
 		func() string { return `m["k"]` },
 		func() string { return "(" + w.long(d) + " ?? 1)" },
+		func() string { return []string{"sum", "min", "max"}[w.IntN(3)] + "(li)" },
+		func() string { return "sign(" + w.number(d) + ")" },
+		func() string { return "clamp(" + w.long(d) + ", " + w.long(0) + ", " + w.long(0) + ")" },
+		func() string { return "mod(" + w.long(d) + ", 7)" },
+		func() string { return "strpos(" + w.string(d) + ", " + w.string(0) + ")" },
+		func() string { return "byte_len(" + w.string(d) + ")" },
+		func() string { return "len(split(" + w.string(d) + `, "b"))` },
+		func() string { return "day_of_year(timestamp_seconds(mod(" + w.long(d) + ", 9973) * 86399))" },
+		func() string { return "year(timestamp_seconds(mod(" + w.long(d) + ", 9973) * 8639977))" },
 	)
 }
 
@@ -118,6 +128,10 @@ func (w writer) double(depth int) string {
 		func() string { return "float(" + w.long(d) + ")" },
 		func() string { return "(" + w.bool(d) + " ? " + w.double(d) + " : " + w.double(d) + ")" },
 		func() string { return "-" + w.double(0) },
+		func() string { return "mean(li)" },
+		func() string { return "sqrt(abs(" + w.double(d) + "))" },
+		func() string { return "trunc(" + w.double(d) + ")" },
+		func() string { return fmt.Sprintf("round(%s, %d)", w.double(d), w.IntN(5)-1) },
 	)
 }
 
@@ -139,6 +153,27 @@ func (w writer) string(depth int) string {
 		func() string { return "string(" + w.long(d) + ")" },
 		func() string { return "(" + w.bool(d) + " ? " + w.string(d) + " : " + w.string(d) + ")" },
 		func() string { return fmt.Sprintf("ls[%d]", w.IntN(2)) },
+		func() string { return "replace(" + w.string(d) + `, "x", ` + w.string(0) + ")" },
+		func() string { return fmt.Sprintf("repeat(%s, %d)", w.string(d), w.IntN(3)) },
+		func() string { return "split(" + w.string(d) + `, "A")[0]` },
+		func() string { return "join(split(" + w.string(d) + `, "b"), ` + w.string(0) + ")" },
+		func() string { return fmt.Sprintf("substring(%s, %d, %d)", w.string(d), w.IntN(9)-4, w.IntN(5)) },
+		func() string {
+			return fmt.Sprintf("%s(%s, %d)", []string{"left", "right"}[w.IntN(2)], w.string(d), w.IntN(7)-3)
+		},
+		func() string { return "reverse(" + w.string(d) + ")" },
+		func() string {
+			return fmt.Sprintf("%s(%s, %d, %q)", []string{"lpad", "rpad"}[w.IntN(2)], w.string(d), w.IntN(9), "yö.")
+		},
+		func() string {
+			return "(split_part(" + w.string(d) + `, "x", ` + fmt.Sprint(w.IntN(5)-2) + `) ?? "none")`
+		},
+		func() string { return "concat(" + w.string(d) + ", " + w.string(0) + ", " + w.string(d) + ")" },
+		func() string { return `regexp_replace(` + w.string(d) + `, "[a-b]+(.)", "<$1$0>")` },
+		func() string { return `(regexp_extract(` + w.string(d) + `, "[bö](.*)", 1) ?? "")` },
+		func() string {
+			return `format("{}|{:03d}|{:.1f}", ` + w.string(0) + ", " + w.long(d) + ", " + w.double(d) + ")"
+		},
 	)
 }
 
@@ -216,6 +251,8 @@ func compareWithOracle(t *testing.T, src string, i int8, x float64, s string, b 
 		"i": int(i % 20), "j": j, "x": x, "y": 0.75, "s": s, "r": map[string]any{"t": "x"}, "b": b,
 		"li": []int{4, j, -6}, "ls": []string{"ab", s}, "m": map[string]int{"k": 9, "x": 1},
 	}
+	shown := fmt.Sprint(env)
+	maps.Copy(env, naiveFunctions)
 	p, err := Compile(src, func(name string) (int, event.Type, bool) {
 		for i, n := range names {
 			if n == name {
@@ -248,6 +285,6 @@ func compareWithOracle(t *testing.T, src string, i int8, x float64, s string, b 
 		same = got == event.StringOf(want)
 	}
 	if !same {
-		t.Errorf("%s\nover %v\n got %s %v\nwant %T %v", src, env, got.Kind, got, want, want)
+		t.Errorf("%s\nover %v\n got %s %v\nwant %T %v", src, shown, got.Kind, got, want, want)
 	}
 }
