@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"strconv"
 	"unicode/utf8"
+
+	"github.com/penstock-ml/penstock/event/spelling"
 )
 
 // apiError is an answer other than 200: `{"error": {"code", "message", "hint", "at"}}`.
@@ -68,43 +70,9 @@ func clip(s string) string {
 	return s[:i] + "…"
 }
 
-// nearest returns the name most like s, or "" if none is at all alike.
-func nearest(s string, names []string) string {
-	if len(s) > 64 {
-		return ""
-	}
-	best, least := "", max(1, len(s)/3)+1
-	for _, n := range names {
-		if d := distance(s, n); d < least {
-			best, least = n, d
-		}
-	}
-	return best
-}
-
-// distance is Levenshtein's: inserted, deleted and changed bytes.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost = 1 + min(diagonal, row[j], row[j+1])
-			}
-			diagonal, row[j+1] = row[j+1], cost
-		}
-	}
-	return row[len(b)]
-}
-
 // didYouMean is a hint with the nearest of names, else a list of them.
 func didYouMean(s string, names []string) string {
-	if n := nearest(s, names); n != "" {
+	if n, ok := spelling.Nearest(s, names); ok {
 		return "did you mean " + n + "?"
 	}
 	if len(names) == 0 || len(names) > 12 {

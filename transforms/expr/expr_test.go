@@ -251,18 +251,6 @@ func TestNames(t *testing.T) {
 	}
 }
 
-func TestNearest(t *testing.T) {
-	known := []string{"merchant", "amount", "country", "user.address.city", "amounts"}
-	for name, want := range map[string]string{
-		"amout": "amount", "AMOUNT": "amount", "contry": "country", "maount": "amount",
-		"user.adress.city": "user.address.city", "xyz": "", "": "", "amount": "amounts",
-	} {
-		if got, ok := Nearest(name, known); got != want || ok != (want != "") {
-			t.Errorf("Nearest(%q) = %q, %v, want %q", name, got, ok, want)
-		}
-	}
-}
-
 func TestAllocations(t *testing.T) {
 	row := testRow()
 	for _, src := range []string{

@@ -292,6 +292,7 @@ var functionErrors = []struct{ src, msg, hint string }{
 	{"geohash(0, 0, «13»)", "the length of a geohash is a literal from 1 to 12", ""},
 	{"dot(vector, «tags»)", "dot takes an array of numbers, not array of string", ""},
 	{"get(«n», 1)", "get takes an array or a map, not long", ""},
+	{"«contains»(country, 'a')", `unexpected "contains"`, "s contains t"},
 	{"«substr»(country, 1)", "substr is not a function", "write substring"},
 	{"«greatest»(n, 1)", "greatest is not a function", "write max"},
 }

@@ -113,6 +113,8 @@ func unexpectedHint(word string) string {
 		return "write x == nil or x != nil"
 	case "and", "or", "not", "in":
 		return "write " + strings.ToLower(word) + " in lower case"
+	case "contains", "startswith", "endswith", "matches":
+		return "write it between two: s " + word + " t"
 	case "like":
 		return "write contains, startsWith, endsWith or matches"
 	case "between":
