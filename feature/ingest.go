@@ -391,6 +391,9 @@ func (p *Partition) done(b *batch) {
 		return
 	}
 	p.src.show(p, m)
+	if p.store.rereading.Load() {
+		p.store.reread()
+	}
 	p.store.appliedMu.Lock()
 	p.store.applied.Broadcast()
 	p.store.appliedMu.Unlock()

@@ -40,6 +40,14 @@ func (s *Store) Ready() error {
 	return nil
 }
 
+// reread notes the moment in which all that heads had seen before the start has been read again.
+func (s *Store) reread() {
+	if s.Ready() == nil && s.rereading.CompareAndSwap(true, false) {
+		s.log.Info("re-read what was not flushed: answers are as new as before the stop",
+			"seconds", float64(s.opt.Now().Sub(s.opened))/float64(event.Second))
+	}
+}
+
 // Stalled tells why nothing is consumed though there may be something to read; empty: nothing holds it.
 func (s *Store) Stalled() string {
 	if s.work.full.Load() {

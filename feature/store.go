@@ -55,6 +55,9 @@ type Store struct {
 	selectors map[string]*Selector
 	overflows []atomic.Int64 // by view id
 
+	opened    event.Time  // when
+	rereading atomic.Bool // heads have seen more than has been read yet
+
 	queued      atomic.Int64 // bytes of rows handed over and not yet applied
 	deadWaiting atomic.Int64 // bytes of dead letters that wait for a checkpoint
 }
@@ -196,6 +199,8 @@ func Open(st state.Store, plan *pipeline.Plan, opt Options) (*Store, error) {
 		return nil, err
 	}
 	failpoint.Hit(failpoint.Restored)
+	s.opened = opt.Now()
+	s.rereading.Store(s.Ready() != nil)
 	s.start(fresh)
 	return s, nil
 }

@@ -5,8 +5,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/dgraph-io/badger/v4"
@@ -64,8 +67,19 @@ func verifyTables(dir string, opt badger.Options) error {
 		ids = append(ids, id)
 	}
 	slices.Sort(ids)
-	for _, id := range ids {
-		if err := verifyTable(table.NewFilename(id, dir), m.Tables[id], opt); err != nil {
+	errs := make([]error, len(ids))
+	var next atomic.Int64
+	var group sync.WaitGroup
+	for range min(runtime.GOMAXPROCS(0), len(ids)) {
+		group.Go(func() {
+			for i := next.Add(1) - 1; i < int64(len(ids)); i = next.Add(1) - 1 {
+				errs[i] = verifyTable(table.NewFilename(ids[i], dir), m.Tables[ids[i]], opt)
+			}
+		})
+	}
+	group.Wait()
+	for _, err := range errs { // the first by number, whichever was found first
+		if err != nil {
 			return err
 		}
 	}

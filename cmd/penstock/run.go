@@ -102,6 +102,8 @@ func startPipeline(e *env, c runCmd) (_ *running, err error) {
 			_ = p.st.Close()
 		}
 	}()
+	verifying, opening := p.st.Opened()
+	e.log.Info("opened the state", "verifying_seconds", verifying.Seconds(), "opening_seconds", opening.Seconds())
 	metrics := serve.NewMetrics()
 	opt := feature.Options{Log: e.log, Observe: metrics.Observer(), AcceptLoss: c.AcceptLoss, Dead: map[string]feature.DeadSink{}}
 	for _, src := range plan.Sources {
