@@ -101,6 +101,72 @@ func atOnce(t *testing.T, seed uint64) {
 	}
 }
 
+// TestForgetful: with hardly any memory heads are forgotten as they are written, and come back blind; crashes
+// and replays between, readers beside. In the end every answer is the oracle's.
+func TestForgetful(t *testing.T) {
+	ctx := t.Context()
+	plan := testPlan(t, testPipeline)
+	plan.State.Flush = event.Millisecond * 10
+	const users, parts = 60, 3
+	records := randomEvents(rand.New(rand.NewPCG(8, 9)), plan, 9000, parts, users)
+	ing := oracle.Ingest(plan.Sources[0], plan.Views, records)[0]
+	mem := state.NewMemory()
+	rng := rand.New(rand.NewPCG(4, 4))
+	forgot := int64(0)
+	for round := range 4 {
+		s := testOpen(t, mem, plan, 1+round%3)
+		s.headBudget = 48 << 10
+		sel, err := s.Select(Selection{View: "all"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var ingest, rest sync.WaitGroup
+		var stop atomic.Bool
+		for n := range parts {
+			p := s.Partition(plan.Sources[0], int32(n))
+			next, _ := p.Next()
+			var mine []oracle.Record
+			for i, r := range records {
+				if r.Partition == int32(n) && r.Offset >= next && i < (round+1)*len(records)/4 {
+					mine = append(mine, r)
+				}
+			}
+			seed := rng.Uint64()
+			ingest.Go(func() { ingestAll(ctx, t, rand.New(rand.NewPCG(seed, 1)), p, mine) })
+		}
+		rest.Go(func() {
+			var out Vector
+			for i := 0; !stop.Load(); i++ {
+				key := []event.Value{event.StringOf(fmt.Sprint("u", i%users))}
+				if err := s.NewReader().Read(ctx, sel, key, nil, Instant{AsOf: s.Latest(sel)}, &out); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+		ingest.Wait()
+		stop.Store(true)
+		rest.Wait()
+		if err := s.waitApplied(ctx); err != nil {
+			t.Fatal(err)
+		}
+		forgot += s.Stats().Misses
+		if round < 3 {
+			s.abandon() // a crash: some heads are flushed, the restart offsets are behind them
+			mem = mem.Reopen()
+			continue
+		}
+		compare(ctx, t, rng, s.NewReader(), sel, ing, users, 150)
+		checkCounts(t, s, ing, len(records))
+		if err := s.Close(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if forgot < 3*users {
+		t.Errorf("only %d rows came for entities that were not in memory", forgot)
+	}
+}
+
 func ingestAll(ctx context.Context, t *testing.T, rng *rand.Rand, p *Partition, records []oracle.Record) {
 	pending := 1
 	for i, r := range records {

@@ -156,8 +156,9 @@ func (a *arena) loose() bool {
 	return a.holes() > a.held/4+int64(2*len(a.pages[a.cur].mem))
 }
 
-// clean empties the emptiest page, telling moved where each of its blocks lies now.
-func (a *arena) clean(moved func(owner uint32, r ref)) {
+// clean empties the page with the most holes, telling moved where each of its blocks lies now. It is false
+// if there is none worth it.
+func (a *arena) clean(moved func(owner uint32, r ref)) bool {
 	best, most := -1, 0
 	for i := range a.pages {
 		p := &a.pages[i]
@@ -165,8 +166,8 @@ func (a *arena) clean(moved func(owner uint32, r ref)) {
 			best, most = i, holes
 		}
 	}
-	if best < 0 {
-		return
+	if best < 0 || most < len(a.pages[best].mem)/8 {
+		return false
 	}
 	mem, used := a.pages[best].mem, a.pages[best].used
 	for off := uint32(0); off < used; {
@@ -180,4 +181,5 @@ func (a *arena) clean(moved func(owner uint32, r ref)) {
 		off += size
 	}
 	a.drop(uint32(best))
+	return true
 }

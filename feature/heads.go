@@ -385,7 +385,14 @@ func (t *heads) memory() int64 {
 
 // tidy closes holes, a little at a time.
 func (t *heads) tidy(pages int) {
-	for ; pages > 0 && t.mem.loose(); pages-- {
-		t.mem.clean(func(id uint32, r ref) { t.at(id).at = r })
+	for ; pages > 0 && t.mem.loose() && t.mem.clean(t.moved); pages-- {
 	}
 }
+
+// tighten closes most holes.
+func (t *heads) tighten() {
+	for t.mem.holes() > t.mem.held/10 && t.mem.clean(t.moved) {
+	}
+}
+
+func (t *heads) moved(id uint32, r ref) { t.at(id).at = r }

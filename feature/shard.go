@@ -170,10 +170,10 @@ func (s *shard) evict(free int64) {
 	defer s.mu.Unlock()
 	t := s.heads
 	goal := t.memory() - free
-	t.tidy(len(t.mem.pages))
+	t.tighten()
 	epoch := uint8(s.epoch.Load())
 	for _, recent := range []bool{false, true} {
-		for n := len(t.pages) * headPage; n > 0 && t.count > 0 && t.memory()-t.mem.holes() > goal; n-- {
+		for n := len(t.pages) * headPage; n > 0 && t.count > 0 && t.memory()-t.mem.holes()*9/10 > goal; n-- {
 			if t.hand++; int(t.hand) >= len(t.pages)*headPage {
 				t.hand = 0
 			}
@@ -184,7 +184,7 @@ func (s *shard) evict(free int64) {
 			}
 		}
 	}
-	t.tidy(len(t.mem.pages))
+	t.tighten()
 	s.measure()
 }
 
