@@ -389,9 +389,10 @@ func (t *heads) tidy(pages int) {
 	}
 }
 
-// tighten closes most holes.
+// tighten closes most holes. Each page is emptied at most once: large blocks leave the ends of pages free,
+// however often they are laid anew.
 func (t *heads) tighten() {
-	for t.mem.holes() > t.mem.held/10 && t.mem.clean(t.moved) {
+	for n := len(t.mem.pages); n > 0 && t.mem.holes() > t.mem.held/10 && t.mem.clean(t.moved); n-- {
 	}
 }
 
