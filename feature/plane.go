@@ -19,7 +19,6 @@ type planeQuery struct {
 	// inner, for an aggregate of an aggregate: the plane's only window is the outer one, and what is read
 	// are the windows of inner that end within it.
 	inner *window.Spec
-	empty bool // windows of inner without a row count too
 }
 
 // plane is a planeQuery at one instant. Time is cut at the starts and ends of all windows into segments;

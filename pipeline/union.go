@@ -17,7 +17,6 @@ type feed struct {
 	name    *node
 	columns []field // mapped before the view's own
 	where   *node
-	sample  *node // the view's
 }
 
 // feeds lists what `source:` or `sources:` names.
