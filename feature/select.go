@@ -396,7 +396,7 @@ func unknown(code, what, name, at string, known []string) error {
 	if near, ok := expr.Nearest(name, known); ok {
 		e.Hint = fmt.Sprintf("did you mean %q?", near)
 	} else if len(known) > 0 && len(known) <= 20 {
-		e.Hint = "there are " + strings.Join(known, ", ")
+		e.Hint = map[bool]string{true: "there is ", false: "there are "}[len(known) == 1] + strings.Join(known, ", ")
 	}
 	return e
 }

@@ -10,13 +10,14 @@ import (
 const maxName = 128
 
 // Nearest finds the name of known that was probably meant by name: the one with the fewest edits
-// (insertions, deletions, replacements, swaps of neighbours), at most a third of its letters and four, but one in any case. Names
+// (insertions, deletions, replacements, swaps of neighbours), at most a third of its letters and four; of two letters one, of one none. Names
 // that differ in case only are nearest of all; among equals the first is taken.
 func Nearest(name string, known []string) (best string, ok bool) {
 	if name == "" || len(name) > maxName {
 		return "", false
 	}
-	limit := max(1, min(utf8.RuneCountInString(name), 12)/3)
+	letters := utf8.RuneCountInString(name)
+	limit := min(max(1, min(letters, 12)/3), letters-1) // something of it must be left
 	folded := []rune(strings.ToLower(name))
 	least := limit + 1
 	for _, k := range known {
