@@ -41,7 +41,8 @@ func lockDir(dir string) (*dirLock, error) {
 // release gives the lock back; the file stays, or two openers could lock two files.
 func (l *dirLock) release() error {
 	_ = l.f.Truncate(0)
-	return l.f.Close()
+	// Closing is not enough: a child that is being started has the file open for a moment.
+	return errors.Join(syscall.Flock(int(l.f.Fd()), syscall.LOCK_UN), l.f.Close())
 }
 
 // Locked tells whether a process has the state directory open, and which, if that is known.
