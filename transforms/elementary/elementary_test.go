@@ -43,7 +43,7 @@ func TestErrors(t *testing.T) {
 		}
 		return x
 	}
-	n := 1000
+	n := 500
 	if testing.Short() {
 		n = 200
 	}

@@ -145,7 +145,7 @@ func TestCalendar(t *testing.T) {
 func TestTruncInZones(t *testing.T) {
 	r := rand.New(rand.NewPCG(2, 2))
 	names := zone.Names()
-	for range 3000 {
+	for range 1500 {
 		name := names[r.IntN(len(names))]
 		loc, err := zone.Load(name)
 		if err != nil {
@@ -188,7 +188,7 @@ func TestExactSum(t *testing.T) {
 		}
 	}
 	nearest := func(x *big.Rat) float64 { f, _ := x.Float64(); return f }
-	for range 4000 {
+	for range 2000 {
 		n := 1 + r.IntN(8)
 		var sum, dot, mean exactSum
 		wantSum, wantDot := new(big.Rat), new(big.Rat)
