@@ -17,6 +17,7 @@ type captured struct {
 	counted []offset
 	n       int32 // rows, with what is stored of a blind head
 	added   int32 // of them since the last capture
+	fresh   int   // where the rows begin that no capture has held
 }
 
 // completion is what a head becomes once the commit that took it has returned.
@@ -124,7 +125,7 @@ func (c *committer) capture(sh *shard, list []dirtyHead) (again []dirtyHead) {
 				sh: sh, id: x.id, size: h.size, took: h.n, blind: h.is(headBlind), archive: t.archive(x.id, h),
 			},
 			key: c.copies.copy(t.key(h)), rows: c.copies.copy(t.rows(h)),
-			counted: counted[from:len(counted):len(counted)], n: h.n, added: h.added(),
+			counted: counted[from:len(counted):len(counted)], n: h.n, added: h.added(), fresh: int(h.old),
 		})
 		taken += int64(h.size - h.old)
 		h.old = h.size
@@ -151,6 +152,13 @@ func (c *committer) writeHead(ctx context.Context, snap state.Snapshot, x *captu
 			return nil
 		}
 	}
+	var duplicates []int64
+	if v.plan.Dedupe != nil {
+		duplicates = make([]int64, len(c.store.sources))
+		if err := c.dropChange(snap, w, x, v, duplicates); err != nil {
+			return fmt.Errorf("count duplicates: %w", err)
+		}
+	}
 	rows := x.rows
 	if needsSplit(x.n, len(rows), x.added) {
 		spilled, err := c.spill(snap, w, x)
@@ -171,6 +179,7 @@ func (c *committer) writeHead(ctx context.Context, snap state.Snapshot, x *captu
 	}
 	c.cur.batch.Put(c.keys, c.value)
 	c.cur.heads = append(c.cur.heads, x.completion)
+	c.addDropped(v, duplicates)
 	// Late rows all over a large archive replace more blocks than one commit takes: the rest goes after.
 	for _, id := range w.gone {
 		c.keys = blockKey(c.keys, string(x.key), id)
@@ -209,7 +218,7 @@ func (c *committer) merge(snap state.Snapshot, x *captured) error {
 	if err != nil {
 		return err
 	}
-	x.rows, x.n = c.merged, old+x.added
+	x.rows, x.n, x.fresh = c.merged, old+x.added, len(s.rows)
 	for _, o := range s.counted {
 		x.counted = raiseAny(x.counted, o)
 	}

@@ -123,6 +123,13 @@ func (s *Store) restore() error {
 			return fmt.Errorf("restore source %q: %w", src.plan.Name, err)
 		}
 	}
+	for _, v := range s.views {
+		if v.dropped != nil {
+			if err := v.restoreDropped(snap); err != nil {
+				return err
+			}
+		}
+	}
 	return nil
 }
 

@@ -69,7 +69,7 @@ func (c *committer) init(s *Store) {
 	c.tree = map[uint16]*treeWriter{}
 	c.cur = &job{}
 	for _, v := range s.views {
-		c.tree[v.id] = &treeWriter{c: v.c, sum: agg.NewPartial(&v.plan.Layout, nil), groups: len(v.plan.Layout.Groups), ordered: v.plan.Layout.Ordered(), put: c.putBlock}
+		c.tree[v.id] = &treeWriter{c: v.c, sum: agg.NewPartial(&v.plan.Layout, nil), groups: len(v.plan.Layout.Groups), ordered: v.plan.Layout.Ordered(), bare: v.plan.Dedupe != nil, put: c.putBlock}
 		c.tree[v.id].row.Values = make([]event.Value, len(v.plan.Inputs))
 	}
 }
@@ -328,6 +328,7 @@ func (c *committer) emit(ctx context.Context) error {
 	if c.cur.batch.Len() == 0 && len(c.cur.heads) == 0 && len(c.cur.after) == 0 {
 		return nil
 	}
+	c.putDropped()
 	if err := c.putNewest(); err != nil {
 		return err
 	}

@@ -33,6 +33,10 @@ type ViewInspection struct {
 	Depth     int    `json:"depth"` // levels of the deepest archive, its leaves and root counted
 	Orphans   int64  `json:"orphans"`
 	Largest   int64  `json:"largest_entity_rows"`
+
+	// Duplicates are the rows of each source that dedupe leaves out; the outcomes of partitions have them under
+	// applied, since a copy that arrives later may change which they are.
+	Duplicates map[string]int64 `json:"duplicates,omitempty"`
 }
 
 // PartitionInspection is the stored record of a partition.
@@ -69,6 +73,11 @@ func Inspect(st state.Store) (*Inspection, error) {
 	sort.Slice(x.Views, func(i, j int) bool { return x.Views[i].Name < x.Views[j].Name })
 	for i := range x.Views {
 		byID[plan.Views[x.Views[i].Name].ID] = i
+	}
+	for i := range x.Views {
+		if x.Views[i].Duplicates, err = readDropped(snap, x.Views[i].Name); err != nil {
+			return nil, err
+		}
 	}
 	if err := inspectEntities(snap, x, byID); err != nil {
 		return nil, err

@@ -69,6 +69,7 @@ const (
 	keyParts    = metaPrefix + "partition/" // + source \x00 partition(4): JSON of partitionRecord
 	keySeen     = metaPrefix + "seen/"      // + source \x00 partition(4)
 	keyArrivals = metaPrefix + "arrival/"   // + source \x00 partition(4) from(8)
+	keyDropped  = metaPrefix + "duplicate/" // + view: JSON of how many rows of each source are duplicates
 	keyDead     = metaPrefix + "dead/"      // + source \x00 partition(4) offset(8) view
 )
 

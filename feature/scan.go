@@ -24,6 +24,7 @@ type viewScan struct {
 	seen     bool         // a row lies before asOf
 	later    bool         // a row that arrived after asOf was met
 	times    []event.Time // scratch
+	kept     keptScan     // scratch
 }
 
 func (sc *viewScan) init(q *viewQuery) {
@@ -91,16 +92,12 @@ func (r *Reader) scan(sc *viewScan, at Instant) error {
 	if err != nil {
 		return err
 	}
-	if err := r.findSessions(sc, rows, root); err != nil {
-		return err
+	if sc.q.v.plan.Dedupe != nil {
+		err = r.scanKept(sc, rows, root)
+	} else {
+		err = r.scanAll(sc, rows, root)
 	}
-	for i := range sc.planes {
-		sc.planes[i].reset(sc.asOf, sc.span)
-	}
-	if err := r.scanRows(sc, rows); err != nil {
-		return err
-	}
-	if err := r.scanArchive(sc, root); err != nil {
+	if err != nil {
 		return err
 	}
 	for i := range sc.planes {
@@ -110,6 +107,20 @@ func (r *Reader) scan(sc *viewScan, at Instant) error {
 		sc.lasts[i].fold()
 	}
 	return nil
+}
+
+// scanAll counts the rows of a view in which every row counts.
+func (r *Reader) scanAll(sc *viewScan, rows []byte, root *node) error {
+	if err := r.findSessions(sc, rows, root); err != nil {
+		return err
+	}
+	for i := range sc.planes {
+		sc.planes[i].reset(sc.asOf, sc.span)
+	}
+	if err := r.scanRows(sc, rows); err != nil {
+		return err
+	}
+	return r.scanArchive(sc, root)
 }
 
 // findSessions finds where the query's session windows lie.

@@ -89,6 +89,11 @@ func (s *Store) Stats() Stats {
 		}
 		for _, v := range src.views {
 			vs := &out.Views[place[fed{v.plan.Name, src.plan.Name}]]
+			if v.dropped != nil { // of rows that are not seen yet, perhaps: the sum stays
+				n := min(v.dropped[src.plan.Index].Load(), vs.Applied)
+				vs.Applied -= n
+				vs.Duplicate += n
+			}
 			vs.Horizon = horizon(v.view, v.watermark(newestWatermark))
 			vs.Overflows = s.overflows[v.id].Load()
 		}

@@ -68,6 +68,9 @@ type view struct {
 	id   uint16
 	srcs []*source
 	c    *codec
+
+	dropped      dropped // nil without dedupe
+	droppedMoved bool    // since the last commit was built; the committer's
 }
 
 // source is a source at run time.
@@ -224,6 +227,9 @@ func (s *Store) bind(old storedPlan) {
 			src := s.sources[b.Source.Index]
 			src.views = append(src.views, sourceView{v, b})
 			v.srcs = append(v.srcs, src)
+		}
+		if p.Dedupe != nil {
+			v.dropped = make(dropped, len(s.plan.Sources))
 		}
 		s.united = s.united || len(v.srcs) > 1
 		s.views[v.id] = v

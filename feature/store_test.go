@@ -325,7 +325,7 @@ func checkCounts(t *testing.T, s *Store, ing oracle.Ingested, records int) {
 	t.Helper()
 	st := s.Stats()
 	v := st.Views[0]
-	got := map[string]int64{"applied": v.Applied, "filtered": v.Filtered, "late": v.Late, "dead": v.Dead}
+	got := map[string]int64{"applied": v.Applied, "filtered": v.Filtered, "late": v.Late, "dead": v.Dead, "duplicate": v.Duplicate}
 	for k, want := range ing.Counts {
 		if got[k] != want {
 			t.Errorf("%s: got %d, want %d", k, got[k], want)

@@ -45,6 +45,7 @@ type treeWriter struct {
 	sum     *agg.Partial // all groups of the view
 	groups  int          // how many
 	ordered bool         // some group takes rows in tie order only
+	bare    bool         // no summaries: which rows count is not known
 	row     event.Row    // scratch
 	snap    state.Snapshot
 	put     func(key, value []byte) error
@@ -197,10 +198,14 @@ func (w *treeWriter) writeLeaf(rows []rowRef) (entry, error) {
 		e.maxArrival = max(e.maxArrival, w.row.Arrival)
 		e.offsets = raise(e.offsets, w.c.lanes.of(w.row.Pos), w.row.Pos.Offset+1)
 		e.bytes += int64(len(r.b))
-		w.sum.Add(&w.row)
+		if !w.bare {
+			w.sum.Add(&w.row)
+		}
 		w.val = append(w.val, r.b...)
 	}
-	e.sum = w.keepSum()
+	if !w.bare {
+		e.sum = w.keepSum()
+	}
 	return e, w.write(e.id)
 }
 

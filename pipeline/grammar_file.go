@@ -168,6 +168,7 @@ var viewGrammar = &object{
 		{name: "flatten", shape: text(refText), doc: "An array: each of its elements is a row of its own. Of an array of records, `items`, the fields are then those of the element: `items.price`. An event counts with all its elements or, if one cannot be counted, as a dead letter; one without elements is filtered."},
 		{name: "where", shape: text(exprText), doc: "Only events for which this is true count."},
 		{name: "sample", shape: &shape{object: sampleGrammar}, doc: "Only a share of the events counts, chosen by a hash; the others are filtered."},
+		{name: "dedupe", shape: &shape{object: dedupeGrammar}, doc: "Copies that a producer has sent more than once do not count."},
 		{name: "columns", shape: &shape{names: text(exprText), label: "column"}, doc: "Computed columns by name, each visible to the later ones and to all below. A column may read features of other views, as `by_user.avg_30d`: each event then has their value as of its own time, late corrections included; only aggregates over a bounded window can take such a column, by its name."},
 		{name: "history", shape: text(spanText), standard: "the longest window, at least 30d", doc: "How far back features can be asked for exactly."},
 		{name: "ttl", shape: text(spanText), doc: "A value whose newest event is older than this is `expired`."},
@@ -197,6 +198,16 @@ var sampleGrammar = &object{
 	keys: []key{
 		{name: "by", shape: text(exprText), required: true, doc: "What is hashed."},
 		{name: "keep", shape: text(anyText), required: true, doc: "The share: a percentage, or a number above 0 and at most 1."},
+	},
+}
+
+var dedupeGrammar = &object{
+	name:    "dedupe",
+	doc:     "Of the events of one entity with the same id, in the order of their event times, one counts if none that counts lies within the horizon before it; the others are duplicates. So of copies it is the first that counts, whatever the order in which they arrive, and an event without an id always counts. Not for a view with `flatten`.",
+	example: "dedupe: {by: event_id, within: 24h}",
+	keys: []key{
+		{name: "by", shape: text(exprText), required: true, doc: "The id: what copies have in common."},
+		{name: "within", shape: text(spanText), required: true, doc: "How far apart copies may be in event time; so far apart exactly is within. Reads look back this much further."},
 	},
 }
 

@@ -132,12 +132,20 @@ type View struct {
 	Entity   *Entity
 	Lookups  []*Lookup  // features of other views that this one reads
 	Derived  []*Derived // computed when rows are read: Row.Values behind Inputs
+	Dedupe   *Dedupe    // nil: every row counts
 	Layout   agg.Layout
 	Features []*Feature // in the order written, `each` after `features`
 	History  event.Duration
 	Keep     event.Duration // rows older than the watermark less Keep are late: History + longest bounded window
 	Version  string         // hash of the definition, hex
 	Storage  string         // canonical text of all that decides what is stored: hashed into Version
+}
+
+// Dedupe tells which rows are copies: of the rows of an entity with one id, in tie order, a row counts if none
+// that counts lies up to Within before it. A row whose id is null counts.
+type Dedupe struct {
+	Input  int // the id
+	Within event.Duration
 }
 
 // Input is one value that a row keeps: a slot, or an expression computed from the slots.

@@ -66,6 +66,9 @@ func (scope *viewScope) storageText() string {
 			line("outer type %s parts %d%s", g.Type, g.Parts, groupText(g))
 		}
 	}
+	if d := v.Dedupe; d != nil {
+		line("dedupe input %d within %s", d.Input, d.Within)
+	}
 	if usesZone(v) {
 		line("zones %s", zone.Version())
 	}

@@ -180,6 +180,7 @@ func (v *viewScope) noteFields() {
 	}
 	note(v.n.get("where"))
 	note(v.n.get("sample").get("by"))
+	note(v.n.get("dedupe").get("by"))
 	note(v.feed.where)
 	for _, f := range v.feed.columns {
 		note(f.value)
@@ -231,6 +232,7 @@ func (v *viewScope) compile() {
 		v.compileFeature(d)
 	}
 	v.compileDefault()
+	v.compileDedupe()
 	v.settleHistory()
 	if len(v.view.Filters) > 64 {
 		v.c.failAt(v.key.span, "split the view in two", "%s has %d different conditions on features, and 64 is the most", v.in, len(v.view.Filters))
@@ -504,4 +506,7 @@ func (v *viewScope) settleHistory() {
 	}
 	v.view.History = durationOr(v.n.get("history"), max(longest, 30*event.Day))
 	v.view.Keep = v.view.History + longest
+	if d := v.view.Dedupe; d != nil {
+		v.view.Keep += d.Within
+	}
 }

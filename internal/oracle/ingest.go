@@ -21,10 +21,11 @@ type Record struct {
 
 // The outcomes of a record in a view, by the names that metrics use.
 const (
-	Applied  = "applied"
-	Filtered = "filtered"
-	Late     = "late"
-	Dead     = "dead"
+	Applied   = "applied"
+	Filtered  = "filtered"
+	Duplicate = "duplicate"
+	Late      = "late"
+	Dead      = "dead"
 )
 
 // Verdict is what a view did with a record.
@@ -39,7 +40,7 @@ type Verdict struct {
 type Ingested struct {
 	View       *pipeline.View
 	branch     *pipeline.Branch     // of the source
-	Rows       []Row                // those applied, by partition and offset
+	Rows       []Row                // those applied and the duplicates, by partition and offset
 	Verdicts   []Verdict            // one for each record, by partition and offset
 	Counts     map[string]int64     // records by outcome
 	Watermarks map[int32]event.Time // by partition; MinTime for one without an accepted event
@@ -57,6 +58,8 @@ type Ingested struct {
 //	filtered    the view's where is not true
 //	dead "key"  a key column is null
 //	late        its event time is more than Keep behind the watermark
+//	duplicate   the view has dedupe, and the row is a copy (see Kept); of a view of several sources only
+//	            the copies within this one are told
 //	applied
 //
 // So the watermark is the largest event time of the records that pass the first three, whatever
@@ -92,6 +95,10 @@ func Ingest(src *pipeline.Source, views []*pipeline.View, records []Record) []In
 			all = append(all, m)
 		}
 		out[i].Horizon = Horizon(v, all...)
+		if n := int64(len(out[i].Rows) - len(Kept(v, out[i].Rows))); n > 0 {
+			out[i].Counts[Applied] -= n
+			out[i].Counts[Duplicate] += n
+		}
 	}
 	return out
 }

@@ -59,6 +59,7 @@ func Read(v *pipeline.View, rows []Row, key []event.Value, asOf event.Time, asSe
 			past = append(past, r)
 		}
 	}
+	past = Kept(v, past)
 	slices.SortFunc(past, func(a, b Row) int { return a.Compare(&b.Row) })
 	for i, f := range v.Features {
 		if asOf < horizon {

@@ -126,7 +126,12 @@ func (l *loader) readCounts(key, n *pipeline.Node) step {
 	return out
 }
 
-func (c *counts) run(_ context.Context, m *machine) error {
+func (c *counts) run(ctx context.Context, m *machine) error {
+	if slices.ContainsFunc(m.plan.Views, func(v *pipeline.View) bool { return v.Dedupe != nil }) {
+		if err := m.store.Flush(ctx); err != nil { // duplicates are counted then
+			return err
+		}
+	}
 	stats := m.store.Stats()
 	for _, v := range c.views {
 		i := slices.IndexFunc(stats.Views, func(s feature.ViewStats) bool { return s.Name == v.name })

@@ -1,0 +1,32 @@
+package oracle
+
+import (
+	"slices"
+
+	"github.com/penstock-ml/penstock/event"
+	"github.com/penstock-ml/penstock/pipeline"
+)
+
+// Kept are the rows that count in v: all, or with dedupe those that are no copies. The rows of an entity with
+// one id are taken in tie order, and one is kept if none that was kept lies up to the horizon before it. rows
+// are of any entities, in any order.
+func Kept(v *pipeline.View, rows []Row) []Row {
+	if v.Dedupe == nil {
+		return rows
+	}
+	rows = slices.Clone(rows)
+	slices.SortFunc(rows, func(a, b Row) int { return a.Compare(&b.Row) })
+	var kept []Row
+	byID := map[event.Value][]Row{} // of kept
+	for _, r := range rows {
+		id := r.Values[v.Dedupe.Input]
+		copied := !id.IsNull() && slices.ContainsFunc(byID[id], func(k Row) bool {
+			return k.Time >= r.Time.Add(-v.Dedupe.Within) && slices.Equal(k.Key, r.Key)
+		})
+		if !copied {
+			kept = append(kept, r)
+			byID[id] = append(byID[id], r)
+		}
+	}
+	return kept
+}
