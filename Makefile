@@ -1,10 +1,11 @@
 # `make` lists what there is. Logic that grows goes into scripts: .ci/ for checks, deploy/ for images,
 # bench/ for measurements.
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-fast lint fuzz kill bench kafka-image image compose-check clean
+.PHONY: help build demo test test-fast lint fuzz kill proof bench kafka-image image compose-check clean
 
 FUZZ_SECONDS ?= 30
 KILLS ?= 500
+SEEDS ?= 2000
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +30,9 @@ fuzz: ## fuzz every target for FUZZ_SECONDS each
 
 kill: ## kill the real program KILLS times over topics and as often over files, at random and at failpoints, and compare
 	PENSTOCK_KILLS=$(KILLS) go test -count=1 -timeout 90m -run TestKill ./internal/e2e
+
+proof: ## random pipelines and simulated runs against the oracle, SEEDS of each (PENSTOCK_SEED replays one)
+	PENSTOCK_SEEDS=$(SEEDS) go test -count=1 -timeout 90m ./internal/proof
 
 bench: ## the figures of docs/benchmarks, Kafka Streams and Flink beside them (BENCH_EVENTS, BENCH_STEPS, BENCH_FLAGS)
 	bench/run.sh

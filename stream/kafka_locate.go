@@ -52,6 +52,9 @@ func (k *kafkaPartition) begin(ctx context.Context, start, end int64) error {
 			k.next = start // heads were flushed, no checkpoint was: read again from where it began
 		}
 		k.arrivals = k.h.Arrivals()
+		if haveSeen {
+			k.behind = seen.Offset + 1
+		}
 	case k.added:
 		k.next = start
 	case k.s.src.Kafka.Start.Latest:

@@ -35,6 +35,7 @@ type kafkaPartition struct {
 	haveLast bool
 	skip     int64 // loss was accepted: the log must reach this offset first
 	arrivals []feature.Arrival
+	behind   int64 // offsets below it had been handed over when reading began
 
 	dz      *decompressor
 	dec     *decoder

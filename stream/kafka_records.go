@@ -156,7 +156,9 @@ func (k *kafkaPartition) arrival(offset int64, ts event.Time, a *answer) (event.
 		}
 		return ts, nil
 	}
-	if ts != event.MinTime && ts <= a.now {
+	// What durable heads had seen without a verdict arrived by its timestamp, though the clock may have been
+	// set back since.
+	if ts != event.MinTime && (ts <= a.now || offset < k.behind) {
 		return ts, nil
 	}
 	v := feature.Arrival{From: offset, To: a.next, Time: a.now}

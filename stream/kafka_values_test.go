@@ -18,6 +18,7 @@ import (
 	"github.com/twmb/franz-go/pkg/sr/srfake"
 
 	"github.com/penstock-ml/penstock/event"
+	"github.com/penstock-ml/penstock/feature"
 	"github.com/penstock-ml/penstock/pipeline"
 )
 
@@ -220,6 +221,20 @@ func TestKafkaArrival(t *testing.T) {
 	}
 	if n := len(again.snapshot("tx", 0).arrivals); n != len(p.arrivals) {
 		t.Errorf("the replay stored %d verdicts more", n-len(p.arrivals))
+	}
+	// A crash after durable heads had seen them all, and a clock that was set back: the same.
+	back := newRecorder()
+	q := back.of("tx", 0)
+	q.stored, q.arrivals, q.seen, q.haveSeen = true, first.snapshot("tx", 0).arrivals, first.snapshot("tx", 0).seen, true
+	if last := got[3]; q.seen.Offset < last.offset {
+		q.seen = feature.Seen{Offset: last.offset, Timestamp: event.Time(last.ts), CRC: last.crc}
+	}
+	cfg.Now = func() event.Time { return now - 3600e6 }
+	readAll(t, cfg, back, 4)
+	for i, g := range back.snapshot("tx", 0).got {
+		if g.arrival != got[i].arrival {
+			t.Errorf("record %d arrived at %d when replayed by an earlier clock, %d before", i, g.arrival, got[i].arrival)
+		}
 	}
 }
 

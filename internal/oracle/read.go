@@ -36,14 +36,13 @@ type Answer struct {
 // Agrees tells whether got is a right value: this one bit for bit, or one within the error that is stated
 // where exactness is impossible.
 func (a Answer) Agrees(got event.Value) bool {
-	if a.Exact() {
-		return got == a.Value
-	}
-	return a.result.agrees(got)
+	return got == a.Value || !a.Exact() && a.result.agrees(got)
 }
 
 // Exact tells whether only this value is right.
-func (a Answer) Exact() bool { return a.Status != Present && !a.result.any || !a.result.vague() }
+func (a Answer) Exact() bool {
+	return a.Status == Expired || a.Status == BeforeHistory || !a.result.vague()
+}
 
 // Read answers every feature of v, in order, for one entity as of an instant. rows are all accepted
 // rows of the view, of any entity, in any order. With asServed only those count that had arrived by

@@ -59,14 +59,20 @@ type Memory struct {
 func (m *Memory) Open() (state.Store, error) {
 	if m.st != nil {
 		m.st = m.st.Reopen()
-		return m.st, nil
+		return kept{m.st}, nil
 	}
 	m.st = state.NewMemory()
 	if m.Entries > 0 {
 		m.st.SetLimits(m.Entries, m.Bytes)
 	}
-	return m.st, nil
+	return kept{m.st}, nil
 }
+
+// kept is a state in memory that outlives its Close.
+type kept struct{ *state.Memory }
+
+// Close implements state.Store.
+func (kept) Close() error { return nil }
 
 // Directory is a Disk in a directory.
 type Directory string

@@ -55,6 +55,7 @@ type Case struct {
 type Options struct {
 	Pairs []Pair // one feature at least for each
 	Order bool   // the source has an `order:` column
+	Small bool   // few features beside those of Pairs
 	Long  bool   // history is so long that nothing is late and no instant is before it
 }
 
@@ -100,7 +101,11 @@ func Random(rng *rand.Rand, dir string, o Options) (*Case, error) {
 			p("      f%d: {%s}", k, featureText(rng, pair))
 			c.Pairs[pair] = true
 		}
-		for k := range 3 {
+		more := 3
+		if o.Small {
+			more = rng.IntN(2) // and an aggregate of an aggregate takes the oracle long
+		}
+		for k := range more {
 			p("      r%d: {%s}", k, ratioText(rng))
 			p("      o%d: {%s}", k, outerText(rng))
 		}
