@@ -135,8 +135,11 @@ func kinds(r *rand.Rand, most event.Duration) []Spec {
 	d := func() event.Duration { return 1 + event.Duration(r.Int64N(int64(most))) }
 	a, b := d(), d()
 	return []Spec{
-		{Kind: Rolling, Size: d()}, {Kind: Tumbling, Size: d()}, {Kind: Tumbling, Size: d(), Current: true},
-		{Kind: Hopping, Size: d(), Every: d()}, {Kind: Offset, From: max(a, b) + 1, To: min(a, b)},
+		{Kind: Rolling, Size: d()},
+		{Kind: Tumbling, Size: d()},
+		{Kind: Tumbling, Size: d(), Current: true},
+		{Kind: Hopping, Size: d(), Every: d()},
+		{Kind: Offset, From: max(a, b) + 1, To: min(a, b)},
 	}
 }
 
@@ -246,8 +249,11 @@ func FuzzRange(f *testing.F) {
 		z := load(t, zones[int(kind/6)%len(zones)])
 		a, b := event.Duration(size), event.Duration(every)
 		s := []Spec{
-			{Kind: Rolling, Size: a}, {Kind: Tumbling, Size: a, Current: kind%2 == 1}, {Kind: Hopping, Size: a, Every: b},
-			{Kind: Offset, From: max(a, b), To: min(a, b) - 1}, {Kind: Calendar, Unit: Unit(1 + size%3), Zone: z},
+			{Kind: Rolling, Size: a},
+			{Kind: Tumbling, Size: a, Current: kind%2 == 1},
+			{Kind: Hopping, Size: a, Every: b},
+			{Kind: Offset, From: max(a, b), To: min(a, b) - 1},
+			{Kind: Calendar, Unit: Unit(1 + size%3), Zone: z},
 			{Kind: Calendar, Unit: Unit(1 + size%3), Zone: z, Current: true},
 		}[kind%6]
 		start, end := s.Range(event.Time(at))
