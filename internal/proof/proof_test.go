@@ -113,11 +113,11 @@ func oracleCase(t *testing.T, seed uint64) *Case {
 		t.Fatal(err)
 	}
 	for i := range ins {
-		ask := questions(rng, &ins[i], 16)
+		ask := questions(rng, &ins[i], 10)
 		if err := check(ctx, s, s.NewReader(), &ins[i], ask); err != nil {
 			t.Errorf("memory: %v", err)
 		}
-		if err := check(ctx, s, cut.NewReader(), &ins[i], ask[:8]); err != nil {
+		if err := check(ctx, s, cut.NewReader(), &ins[i], ask[:4]); err != nil {
 			t.Errorf("cut: %v", err)
 		}
 	}

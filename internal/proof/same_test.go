@@ -37,7 +37,7 @@ var variants = []variant{
 // TestSameBytes: the same set of rows, none of them late, shuffled, in other batches and partitions, over any
 // number of goroutines, in memory and on disk, with restarts in between, gives byte-equal exports.
 func TestSameBytes(t *testing.T) {
-	n := 4
+	n := 3
 	if testing.Short() {
 		n = 2
 	}

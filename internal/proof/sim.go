@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 
 	"github.com/penstock-ml/penstock/event"
 	"github.com/penstock-ml/penstock/feature"
@@ -27,7 +28,7 @@ type Sim struct {
 	st         *faulty
 	store      *feature.Store
 	shards     int
-	clock      event.Time
+	clock      atomic.Int64 // the store's goroutines look at it
 	logs       []*simLog
 	todo       []oracle.Record // not produced yet
 	sink       *simSink        // nil: dead letters are kept in the store
@@ -131,9 +132,10 @@ func NewSim(seed uint64, dir string) (*Sim, error) {
 	src.Idle = event.Minute
 	src.Dead = pipeline.DeadLetters{Budget: 1 << 30, Keep: 100_000 * event.Day}
 	s := &Sim{
-		rng: rng, plan: c.Plan, disk: &Memory{}, clock: base, shards: pick(rng, []int{1, 2, 3}),
+		rng: rng, plan: c.Plan, disk: &Memory{}, shards: pick(rng, []int{1, 2, 3}),
 		lossy: rng.IntN(12) == 0, durable: map[string]event.Time{},
 	}
+	s.set(base)
 	if rng.IntN(2) == 0 {
 		s.disk.Entries, s.disk.Bytes = 8, 300<<10
 	}
@@ -153,6 +155,10 @@ func (s *Sim) say(format string, args ...any) {
 	s.transcript = append(s.transcript, fmt.Sprintf(format, args...))
 }
 
+func (s *Sim) now() event.Time { return event.Time(s.clock.Load()) }
+
+func (s *Sim) set(t event.Time) { s.clock.Store(int64(t)) }
+
 // Transcript lists what happened.
 func (s *Sim) Transcript() []string { return s.transcript }
 
@@ -163,7 +169,7 @@ func (s *Sim) open() error {
 		return err
 	}
 	s.st = &faulty{Store: st, left: -1}
-	opt := feature.Options{Shards: s.shards, Now: func() event.Time { return s.clock }, AcceptLoss: s.lossy, Dead: map[string]feature.DeadSink{}}
+	opt := feature.Options{Shards: s.shards, Now: s.now, AcceptLoss: s.lossy, Dead: map[string]feature.DeadSink{}}
 	if s.sink != nil {
 		s.sink.sent = nil // what the last process had queued is gone
 		opt.Dead["e"] = s.sink
@@ -176,7 +182,7 @@ func (s *Sim) open() error {
 	}
 	for _, l := range s.logs {
 		l.next, _ = l.part.Next()
-		l.behind, l.arrivals, l.last = 0, l.part.Arrivals(), s.clock
+		l.behind, l.arrivals, l.last = 0, l.part.Arrivals(), s.now()
 		if seen, ok := l.part.Seen(); ok {
 			l.behind = seen.Offset + 1
 		}
@@ -214,7 +220,7 @@ func (s *Sim) restart(ctx context.Context, crash bool) error {
 		return err
 	}
 	s.say("restart, crashed %v", err != nil)
-	s.clock = s.clock.Add(event.Duration(s.rng.Int64N(int64(event.Minute))))
+	s.set(s.now().Add(event.Duration(s.rng.Int64N(int64(event.Minute)))))
 	if s.lossy && s.rng.IntN(3) == 0 {
 		l := pick(s.rng, s.logs)
 		l.start = l.end - s.rng.Int64N(l.end-l.start+1)

@@ -50,7 +50,7 @@ func (s *Sim) produce() {
 		case 1:
 			x.timestamp = r.Arrival.Add(event.Duration(s.rng.Int64N(int64(2 * event.Hour))))
 		}
-		s.clock = max(s.clock, r.Arrival.Add(-event.Duration(s.rng.Int64N(int64(event.Second)))))
+		s.set(max(s.now(), r.Arrival.Add(-event.Duration(s.rng.Int64N(int64(event.Second))))))
 		l.records = append(l.records, x)
 		l.end = r.Offset + 1
 		if s.rng.IntN(10) == 0 { // the marker of a transaction, where the next record leaves room
@@ -77,8 +77,8 @@ func (s *Sim) tick() {
 	if s.rng.IntN(3) == 0 {
 		d = -d / 4
 	}
-	s.clock = s.clock.Add(d)
-	s.say("the clock says %s", s.clock)
+	s.set(s.now().Add(d))
+	s.say("the clock says %s", s.now())
 }
 
 // poll reads a batch of one partition and hands it over, or notices that there is nothing.
@@ -104,7 +104,7 @@ func (s *Sim) poll(ctx context.Context) error {
 		}
 	}
 	if len(batch) > 0 {
-		l.last = s.clock
+		l.last = s.now()
 	}
 	atEnd := end == l.end
 	if err := l.part.End(ctx, end, atEnd); err != nil {
@@ -112,7 +112,7 @@ func (s *Sim) poll(ctx context.Context) error {
 	}
 	l.next = end
 	s.say("partition %d: %d records, up to %d", l.num, len(batch), end)
-	if atEnd && len(batch) == 0 && s.clock.Sub(l.last) >= s.plan.Sources[0].Idle {
+	if atEnd && len(batch) == 0 && s.now().Sub(l.last) >= s.plan.Sources[0].Idle {
 		l.part.Leave()
 		s.say("partition %d left", l.num)
 	}
@@ -132,11 +132,11 @@ func (s *Sim) decide(l *simLog, r *simRecord, end int64) error {
 			return nil
 		}
 	}
-	if r.timestamp != event.MinTime && (r.timestamp <= s.clock || r.Offset < l.behind) {
+	if r.timestamp != event.MinTime && (r.timestamp <= s.now() || r.Offset < l.behind) {
 		r.Arrival = r.timestamp
 		return nil
 	}
-	a := feature.Arrival{From: r.Offset, To: end, Time: s.clock}
+	a := feature.Arrival{From: r.Offset, To: end, Time: s.now()}
 	for _, b := range l.arrivals {
 		if b.From > r.Offset {
 			a.To = min(a.To, b.From)
