@@ -92,3 +92,14 @@ func FuzzDecodeValue(f *testing.F) {
 		_ = EachElem(v.Str, func(int, Value) error { return nil })
 	})
 }
+
+func TestListsAsText(t *testing.T) {
+	list := Value{Kind: List, Str: string(AppendList(nil, StringOf(`a,"b"`), Value{}, LongOf(3), DoubleOf(math.NaN())))}
+	if got := list.String(); got != `["a,\"b\"",null,3,"NaN"]` {
+		t.Errorf("list: %s", got)
+	}
+	m := Value{Kind: Map, Str: string(AppendList(nil, StringOf("DE"), DoubleOf(1.5), StringOf("US"), list))}
+	if got := m.String(); got != `{"DE":1.5,"US":["a,\"b\"",null,3,"NaN"]}` {
+		t.Errorf("map: %s", got)
+	}
+}

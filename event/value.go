@@ -221,7 +221,7 @@ func Compare(a, b Value) int {
 func pow10(n int32) *big.Int { return new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(n)), nil) }
 
 // String formats v for people and CSV: null is empty, doubles in the shortest form that reads back,
-// decimals with their scale, bytes in base64, instants by Layout, lists and maps in brackets.
+// decimals with their scale, bytes in base64, instants by Layout, lists and maps as JSON.
 func (v Value) String() string {
 	switch v.Kind {
 	case Null:
@@ -247,18 +247,7 @@ func (v Value) String() string {
 	case Decimal:
 		return FormatDecimal(v.Unscaled(), int32(v.Num))
 	}
-	s := "["
-	err := EachElem(v.Str, func(i int, e Value) error {
-		if i > 0 {
-			s += ","
-		}
-		s += e.String()
-		return nil
-	})
-	if err != nil {
-		return "?"
-	}
-	return s + "]"
+	return string(AppendJSON(nil, v))
 }
 
 // FormatDouble writes the shortest form that reads back: NaN, Infinity and -Infinity by these names.

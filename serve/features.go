@@ -205,7 +205,7 @@ func (s *Server) selector(sel feature.Selection) (*answerer, *apiError) {
 		if i > 0 {
 			a.head = append(a.head, ',')
 		}
-		a.head = appendString(a.head, c.Name)
+		a.head = event.AppendJSONString(a.head, c.Name)
 	}
 	a.head = append(a.head, `],"rows":[`...)
 	s.mu.Lock()
@@ -257,7 +257,7 @@ func appendInstant(dst []byte, t event.Time) []byte {
 	if t == event.MinTime {
 		return append(dst, "null"...)
 	}
-	return appendTime(dst, t, event.Layout)
+	return event.AppendJSONTime(dst, t, event.Layout)
 }
 
 // appendRow appends one vector: `{"values":[…],"status":[…],"event_time":[…]}`.
@@ -267,7 +267,7 @@ func appendRow(dst []byte, v *feature.Vector) []byte {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		dst = appendValue(dst, v.Values[i])
+		dst = event.AppendJSON(dst, v.Values[i])
 	}
 	dst = append(dst, `],"status":[`...)
 	for i, st := range v.Status {

@@ -13,7 +13,7 @@ import (
 	"github.com/penstock-ml/penstock/event"
 )
 
-// FuzzAppendValue: what appendValue writes, encoding/json reads as the same value.
+// FuzzAppendValue: what AppendJSON writes, encoding/json reads as the same value.
 func FuzzAppendValue(f *testing.F) {
 	f.Add(byte(0), int64(1), 1.5, "text")
 	f.Add(byte(3), int64(math.MinInt64), math.Inf(-1), "\x00\"\\\u2028\xff<é")
@@ -21,7 +21,7 @@ func FuzzAppendValue(f *testing.F) {
 	f.Add(byte(11), int64(3), 1e-7, "")
 	f.Fuzz(func(t *testing.T, kind byte, n int64, x float64, s string) {
 		v := valueOf(event.Kind(kind%13), n, x, s)
-		b := appendValue([]byte("prefix"), v)[len("prefix"):]
+		b := event.AppendJSON([]byte("prefix"), v)[len("prefix"):]
 		d := json.NewDecoder(bytes.NewReader(b))
 		d.UseNumber()
 		var got any
@@ -168,7 +168,7 @@ func FuzzScan(f *testing.F) {
 	})
 }
 
-// FuzzValue: what appendValue writes, value reads back as the same value.
+// FuzzValue: what AppendJSON writes, value reads back as the same value.
 func FuzzValue(f *testing.F) {
 	f.Add(byte(2), int64(9007199254740993), 0.1, "x")
 	f.Fuzz(func(t *testing.T, kind byte, n int64, x float64, s string) {
@@ -180,7 +180,7 @@ func FuzzValue(f *testing.F) {
 			v.Num = uint64((n%86400e6 + 86400e6) % 86400e6)
 		}
 		typ := event.Type{Kind: v.Kind, Nullable: true, Scale: int32(len(s) % 20)}
-		sc := scanner{text: appendValue(nil, v)}
+		sc := scanner{text: event.AppendJSON(nil, v)}
 		got, err := sc.value(typ, 0)
 		if err != nil || event.Compare(got, v) != 0 || sc.end() != nil {
 			t.Fatalf("%s is read as %v, want %v: %v", sc.text, got, v, err)

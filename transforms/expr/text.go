@@ -24,7 +24,7 @@ func stringFunctions() []function {
 		def(2, 2, compileEnd, "right(s string, n long) string", "The last n characters; without the first -n if n is negative.", `right("penstock", 5)`, "stock"),
 		def(2, 2, compileStrpos, "strpos(s string, part string) long", "Where part first begins in s, in characters from 1; 0 if it is not in s.", `strpos("penstock", "st")`, "4", `strpos("penstock", "x")`, "0"),
 		def(3, 3, compileReplace, "replace(s string, part string, by string) string", "s with every part replaced, from left to right; s itself if part is empty.", `replace("a-b-c", "-", "+")`, "a+b+c"),
-		def(2, 2, compileSplit, "split(s string, separator string) array of string", "The parts between separators; null if the separator is empty or the parts take more than 64 KiB.", `split("a,b,,c", ",")`, "[a,b,,c]", `len(split("", ","))`, "1"),
+		def(2, 2, compileSplit, "split(s string, separator string) array of string", "The parts between separators; null if the separator is empty or the parts take more than 64 KiB.", `split("a,b,,c", ",")`, `["a","b","","c"]`, `len(split("", ","))`, "1"),
 		def(3, 3, compileSplitPart, "split_part(s string, separator string, n long) string", "The n-th part between separators, from 1, or from the end if n is negative; null if there is none.", `split_part("a@b.org", "@", 2)`, "b.org", `split_part("a/b/c", "/", -1)`, "c"),
 		def(2, 2, compileJoin, "join(parts array of string, separator string) string", "The elements with separators between, nulls left out.", `join(split("a b c", " "), "-")`, "a-b-c"),
 		def(1, -1, compileConcat, "concat(a string, b string, …) string", "All behind one another, as with +.", `concat("a", "b", "c")`, "abc"),
