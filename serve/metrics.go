@@ -64,7 +64,8 @@ func (m *Metrics) Registry() *prometheus.Registry { return m.registry }
 // MetricNames lists the names of Penstock's own metrics, sorted.
 func MetricNames() []string {
 	return []string{
-		"penstock_build_info", "penstock_commit_seconds", "penstock_dirty_bytes", "penstock_freshness_seconds",
+		"penstock_build_info", "penstock_commit_seconds", "penstock_dirty_bytes", "penstock_entities_in_memory",
+		"penstock_entity_misses_total", "penstock_freshness_seconds",
 		"penstock_lag_records", "penstock_memory_bytes", "penstock_ready", "penstock_records_read_total",
 		"penstock_records_total", "penstock_request_seconds", "penstock_state_bytes", "penstock_watermark_delay_seconds",
 	}
@@ -83,6 +84,8 @@ var (
 	descReady     = desc("penstock_ready", "1 if /readyz answers 200, else 0.")
 	descMemory    = desc("penstock_memory_bytes", "Heads, queues and caches in memory.")
 	descDirty     = desc("penstock_dirty_bytes", "What of the memory is not yet durable.")
+	descHeads     = desc("penstock_entities_in_memory", "Entities of views that are in memory.")
+	descMisses    = desc("penstock_entity_misses_total", "Rows, since the start, whose entity was not in memory: each is merged with what is stored when it is flushed.")
 	descBuild     = desc("penstock_build_info", "1, labelled with what is running.", "version", "goversion", "pipeline")
 )
 
@@ -91,7 +94,7 @@ type collector struct{ s *Server }
 
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descRecords, descRead, descLag, descWatermark, descState, descReady, descMemory, descDirty, descBuild} {
+	for _, d := range []*prometheus.Desc{descRecords, descRead, descLag, descWatermark, descState, descReady, descMemory, descDirty, descHeads, descMisses, descBuild} {
 		out <- d
 	}
 }
@@ -128,6 +131,8 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	gauge(descState, float64(st.State.MemoryBytes), "memory")
 	gauge(descMemory, float64(st.Memory))
 	gauge(descDirty, float64(st.Dirty))
+	gauge(descHeads, float64(st.Heads))
+	out <- prometheus.MustNewConstMetric(descMisses, prometheus.CounterValue, float64(st.Misses))
 	ready := 0.0
 	if c.s.ready() == nil {
 		ready = 1
