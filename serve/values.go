@@ -18,7 +18,6 @@ type typeError struct{ what, hint string }
 
 func (e *typeError) Error() string { return e.what }
 
-const localLayout = "2006-01-02T15:04:05.000000"
 
 // value reads the JSON value at s as one of type t. Strings may alias the text. The error is a
 // *syntaxError or a *typeError; behind the latter s stands anywhere.
