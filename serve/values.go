@@ -18,7 +18,6 @@ type typeError struct{ what, hint string }
 
 func (e *typeError) Error() string { return e.what }
 
-
 // value reads the JSON value at s as one of type t. Strings may alias the text. The error is a
 // *syntaxError or a *typeError; behind the latter s stands anywhere.
 func (s *scanner) value(t event.Type, depth int) (event.Value, error) {
