@@ -33,6 +33,7 @@ type truth struct {
 	oracle.Ingested
 	byKey  map[string][]oracle.Row
 	latest event.Time // newest accepted event time of its source
+	known  map[string][]oracle.Answer
 }
 
 func keyOf(key []event.Value) string {
@@ -54,7 +55,7 @@ func newWorld(plan *pipeline.Plan, file string, logs map[string][]placed) *world
 		}
 		w.reads[src.Name] = len(logs[src.Name])
 		for _, in := range oracle.Ingest(src, views, rows(src, logs[src.Name])) {
-			tr := &truth{Ingested: in, byKey: map[string][]oracle.Row{}, latest: event.MinTime}
+			tr := &truth{Ingested: in, byKey: map[string][]oracle.Row{}, latest: event.MinTime, known: map[string][]oracle.Answer{}}
 			for _, r := range in.Rows {
 				tr.byKey[keyOf(r.Key)] = append(tr.byKey[keyOf(r.Key)], r)
 			}
@@ -238,7 +239,14 @@ func (q table) answer(x question, served bool) []oracle.Answer {
 }
 
 func (tr *truth) read(key []event.Value, at event.Time, served bool) []oracle.Answer {
-	return oracle.Read(tr.View, tr.byKey[keyOf(key)], key, at, served, tr.Horizon)
+	// The same questions are asked of many answers.
+	k := fmt.Sprint(keyOf(key), " ", int64(at), served)
+	a, ok := tr.known[k]
+	if !ok {
+		a = oracle.Read(tr.View, tr.byKey[keyOf(key)], key, at, served, tr.Horizon)
+		tr.known[k] = a
+	}
+	return a
 }
 
 // setAnswer evaluates a set from the answers of its views.

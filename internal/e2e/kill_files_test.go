@@ -82,10 +82,10 @@ func writeFiles(t *testing.T, rng *rand.Rand, dir string, files, rows int) (pipe
 // TestKillFiles kills the process while it reads files, again and again until they are read, and then begins
 // anew. Every time all is read, the export has the bytes of that of a process that nobody killed.
 func TestKillFiles(t *testing.T) {
-	kills := killsFrom(t, 120)
+	kills := killsFrom(t, 150)
 	rng := rand.New(rand.NewPCG(seed(t), 2))
 	dir := t.TempDir()
-	const files, rows = 3, 12_000
+	const files, rows = 3, 8_000
 	file, spine := writeFiles(t, rng, dir, files, rows)
 	read := func(s *server) error {
 		m, err := s.metrics()

@@ -87,7 +87,7 @@ func (k *killer) launch(t *testing.T, file, dir string) (s *server, point string
 	t.Helper()
 	k.n++
 	binary, env := verbs, []string(nil)
-	if k.n%20 == 10 {
+	if k.n%40 == 20 {
 		binary = program
 	}
 	if k.n%2 == 0 {
@@ -110,7 +110,7 @@ func (k *killer) end(t *testing.T, s *server, point string) {
 		s.kill(t)
 		return
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 1200*time.Millisecond)
 	defer cancel()
 	for {
 		select {

@@ -27,7 +27,7 @@ var program, verbs string
 
 var (
 	raceFlag     string
-	defaultKills = 80
+	defaultKills = 50
 )
 
 func TestMain(m *testing.M) {

@@ -1,6 +1,7 @@
 package oracle
 
 import (
+	"cmp"
 	"math/big"
 	"time"
 
@@ -25,8 +26,15 @@ func aligned(t *big.Int, d event.Duration) *big.Int {
 }
 
 func (s span) holds(t event.Time) bool {
-	x := instant(t)
-	return (s.start == nil || x.Cmp(s.start) >= 0) && x.Cmp(s.end) < 0
+	return (s.start == nil || compare(t, s.start) >= 0) && compare(t, s.end) < 0
+}
+
+// compare compares an instant with a number that may lie beyond all instants.
+func compare(t event.Time, n *big.Int) int {
+	if n.IsInt64() {
+		return cmp.Compare(int64(t), n.Int64())
+	}
+	return -n.Sign()
 }
 
 // spanOf is the time that w covers as of t; of LastN and Session all before it, from which rowsIn picks.
@@ -101,7 +109,7 @@ func session(w window.Spec, rows []Row, asOf event.Time) []Row {
 
 // apart tells whether b is more than gap after a.
 func apart(a, b event.Time, gap event.Duration) bool {
-	return instant(b).Cmp(plus(instant(a), gap)) > 0
+	return b > a && uint64(b)-uint64(a) > uint64(gap) // the difference of two int64 fits
 }
 
 // unitBegin is the beginning of the calendar unit that t lies in: units begin where their first date does.
