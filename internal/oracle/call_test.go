@@ -66,7 +66,7 @@ func TestCalls(t *testing.T) {
 		{agg.Call{Func: agg.Nth, K: -3}, agg.Structure{}, []float64{1, 3}, 9 * sec, ""},
 		{agg.Call{Func: agg.Lag}, agg.Structure{}, []float64{1, 3}, 9 * sec, "3"},
 		{agg.Call{Func: agg.Lag, K: 1}, agg.Structure{}, []float64{1, 3}, 9 * sec, "1"},
-		{agg.Call{Func: agg.TopK, K: 2}, agg.Structure{}, []float64{1, inf, 7, 7}, 9 * sec, "[Infinity,7]"},
+		{agg.Call{Func: agg.TopK, K: 2}, agg.Structure{}, []float64{1, inf, 7, 7}, 9 * sec, `["Infinity",7]`},
 		{agg.Call{Func: agg.BottomK, K: 3}, agg.Structure{}, []float64{7, 1, 7}, 9 * sec, "[1,7,7]"},
 		{agg.Call{Func: agg.Mode}, agg.Structure{Limit: 9}, []float64{3, 2, 2, 3, 1}, 9 * sec, "2"},
 		{agg.Call{Func: agg.Frequent, K: 2}, agg.Structure{Limit: 9}, []float64{3, 2, 2, 3, 1, 3}, 9 * sec, "[3,2]"},
@@ -105,10 +105,10 @@ func TestByAndRatio(t *testing.T) {
 		in   string
 		want string
 	}{
-		{agg.By{Top: 2}, "abcbba", "[a,5,b,8]"},
-		{agg.By{Top: 1}, "ab", "[a,0]"},
-		{agg.By{Top: 1, Rest: "other"}, "abcbba", "[b,8,other,7]"},
-		{agg.By{}, "aba", "[a,2,b,1]"},
+		{agg.By{Top: 2}, "abcbba", `{"a":5,"b":8}`},
+		{agg.By{Top: 1}, "ab", `{"a":0}`},
+		{agg.By{Top: 1, Rest: "other"}, "abcbba", `{"b":8,"other":7}`},
+		{agg.By{}, "aba", `{"a":2,"b":1}`},
 	} {
 		f := feat(agg.Sum, 0, -1, lifetime)
 		v := spend(f)
