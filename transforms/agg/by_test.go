@@ -112,13 +112,13 @@ func TestByByHand(t *testing.T) {
 		by   By
 		want string
 	}{
-		{By{}, "[10,2,2,2,300,3,7,1,9,2]"},
-		{By{Top: 2}, "[2,2,300,3]"},
-		{By{Top: 3}, "[2,2,300,3,9,2]"},
-		{By{Top: 3, Rest: "other"}, "[2,2,300,3,9,2,other,3]"},
-		{By{Top: 100, Rest: "other"}, "[10,2,2,2,300,3,7,1,9,2]"},
-		{By{Top: 1, Rest: "300"}, "[2,2,300,8]"},
-		{By{Rest: "7"}, "[10,2,2,2,300,3,7,1,9,2]"},
+		{By{}, `{"10":2,"2":2,"300":3,"7":1,"9":2}`},
+		{By{Top: 2}, `{"2":2,"300":3}`},
+		{By{Top: 3}, `{"2":2,"300":3,"9":2}`},
+		{By{Top: 3, Rest: "other"}, `{"2":2,"300":3,"9":2,"other":3}`},
+		{By{Top: 100, Rest: "other"}, `{"10":2,"2":2,"300":3,"7":1,"9":2}`},
+		{By{Top: 1, Rest: "300"}, `{"2":2,"300":8}`},
+		{By{Rest: "7"}, `{"10":2,"2":2,"300":3,"7":1,"9":2}`},
 	} {
 		a := p.Answer(&Call{Func: Count, By: &c.by}, At{})
 		if got := a.Value.String(); got != c.want || a.Value.Kind != event.Map {
@@ -144,7 +144,7 @@ func TestByTellsOverflow(t *testing.T) {
 		p.Add(&event.Row{Pos: event.Position{Offset: int64(i)}, Values: []event.Value{n, event.LongOf(int64(i / 3))}})
 	}
 	a := p.Answer(&Call{Func: Sum, By: &By{}}, At{})
-	if got, want := a.Value.String(), fmt.Sprintf("[0,,1,%d]", int64(1)<<62); got != want || !a.Overflow {
+	if got, want := a.Value.String(), fmt.Sprintf(`{"0":null,"1":%d}`, int64(1)<<62); got != want || !a.Overflow {
 		t.Errorf("sums are %s, overflow %v; want %s", got, a.Overflow, want)
 	}
 }
