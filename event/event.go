@@ -3,6 +3,7 @@
 package event
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 	"strings"
@@ -155,23 +156,13 @@ type Position struct {
 func (p Position) Compare(q Position) int {
 	switch {
 	case p.Source != q.Source:
-		return cmp(p.Source, q.Source)
+		return cmp.Compare(p.Source, q.Source)
 	case p.Partition != q.Partition:
-		return cmp(p.Partition, q.Partition)
+		return cmp.Compare(p.Partition, q.Partition)
 	case p.Offset != q.Offset:
-		return cmp(p.Offset, q.Offset)
+		return cmp.Compare(p.Offset, q.Offset)
 	}
-	return cmp(p.Index, q.Index)
-}
-
-func cmp[T int32 | int64 | uint16](a, b T) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
+	return cmp.Compare(p.Index, q.Index)
 }
 
 // String is "source/partition@offset".

@@ -1,5 +1,7 @@
 package event
 
+import "cmp"
+
 // Row is one accepted event as a view keeps it: when it happened, when it arrived, where it came
 // from, and the values that the view's aggregates read.
 type Row struct {
@@ -17,7 +19,7 @@ func (r *Row) Before(q *Row) bool { return r.Compare(q) < 0 }
 
 // Compare orders rows by event time, order column, position.
 func (r *Row) Compare(q *Row) int {
-	if c := cmp(int64(r.Time), int64(q.Time)); c != 0 {
+	if c := cmp.Compare(int64(r.Time), int64(q.Time)); c != 0 {
 		return c
 	}
 	if r.Order.Kind != Null || q.Order.Kind != Null {

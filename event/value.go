@@ -1,6 +1,7 @@
 package event
 
 import (
+	"cmp"
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
@@ -176,13 +177,13 @@ func ParseBig(s string) *big.Int {
 // NaN is above +Inf. Null is below all; values of two kinds go by kind.
 func Compare(a, b Value) int {
 	if a.Kind != b.Kind {
-		return cmp(uint16(a.Kind), uint16(b.Kind))
+		return cmp.Compare(uint16(a.Kind), uint16(b.Kind))
 	}
 	switch a.Kind {
 	case Null:
 		return 0
 	case Bool, Long, Timestamp, LocalTimestamp, Date, TimeOfDay:
-		return cmp(int64(a.Num), int64(b.Num))
+		return cmp.Compare(int64(a.Num), int64(b.Num))
 	case Double:
 		x, y := a.Double(), b.Double()
 		switch {

@@ -76,11 +76,10 @@ func (w *orderedWalk) walk(n *node, next event.Time) error {
 			continue
 		}
 		w.pl.flushOrdered(e.minT)
-		if within && !w.pl.q.derived && e.sum != nil && e.maxT < w.sc.asOf && e.maxT < follows && w.pl.clear(e) && w.sc.usable(e) && w.pl.none.Holds(e.sum) {
-			if err := w.pl.part(w.pl.segment(e.minT)).MergeEncoded(e.sum); err != nil {
-				return fmt.Errorf("merge block %d: %w", e.id, err)
+		if within && e.maxT < follows && w.pl.clear(e) && w.sc.summed(w.pl, e) {
+			if err := w.sc.merge(w.pl, e); err != nil {
+				return err
 			}
-			w.sc.seen = true
 			continue
 		}
 		if n.level > 0 {

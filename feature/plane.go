@@ -27,6 +27,7 @@ type plane struct {
 	q       *planeQuery
 	layout  *agg.Layout
 	spans   []span       // of q.windows; with q.inner of the inner windows, ascending
+	outer   span         // with q.inner: the window that they end in
 	bounds  []event.Time // ascending; segment i is [bounds[i], bounds[i+1])
 	covered []bool       // by segment: some window has it
 	parts   []*agg.Partial
@@ -43,7 +44,7 @@ type span struct {
 	from, to   int        // segments [from, to)
 }
 
-// maxInner bounds how many inner windows one answer reads. The plan is checked against it.
+// maxInner bounds how many inner windows one answer reads; a plan asks for about half of it at most.
 const maxInner = 20_000
 
 func (pl *plane) init(q *planeQuery, layout *agg.Layout) {
@@ -72,7 +73,8 @@ func (pl *plane) reset(at event.Time, sessions func(window.Spec) (start, end eve
 		pl.spans = append(pl.spans, s)
 	}
 	if pl.q.inner != nil {
-		pl.cutInner(pl.spans[0])
+		pl.outer = pl.spans[0]
+		pl.cutInner(pl.outer)
 	}
 	for _, s := range pl.spans {
 		if s.start < s.end {

@@ -9,7 +9,6 @@ import (
 	"github.com/penstock-ml/penstock/event"
 	"github.com/penstock-ml/penstock/state"
 	"github.com/penstock-ml/penstock/transforms/agg"
-	"github.com/penstock-ml/penstock/transforms/window"
 )
 
 // Reader reads vectors. Not safe for concurrent use: one per goroutine.
@@ -280,12 +279,7 @@ func (sc *viewScan) outer(pl *plane, f *featureQuery) agg.Answer {
 		newest, overflow = max(newest, a.Newest), overflow || a.Overflow
 		p.Add(&event.Row{Time: s.end, Arrival: s.end, Pos: event.Position{Offset: int64(i)}, Values: []event.Value{a.Value}})
 	}
-	w := f.Window
-	start, end := w.Range(sc.asOf)
-	if w.Kind == window.Session {
-		start, end = sc.span(w)
-	}
-	a := p.Answer(&f.Call, agg.At{AsOf: sc.asOf, Start: start, End: end})
+	a := p.Answer(&f.Call, agg.At{AsOf: sc.asOf, Start: pl.outer.start, End: pl.outer.end})
 	a.Newest, a.Overflow = newest, overflow || a.Overflow
 	return a
 }

@@ -249,6 +249,20 @@ func (sc *viewScan) usable(e *entry) bool {
 	return true
 }
 
+// summed tells whether the summary of e, which lies in one segment, answers for all rows below it.
+func (sc *viewScan) summed(pl *plane, e *entry) bool {
+	return !pl.q.derived && e.sum != nil && e.maxT < sc.asOf && sc.usable(e) && pl.none.Holds(e.sum)
+}
+
+// merge counts the rows below e by their summary.
+func (sc *viewScan) merge(pl *plane, e *entry) error {
+	if err := pl.part(pl.segment(e.minT)).MergeEncoded(e.sum); err != nil {
+		return fmt.Errorf("merge block %d: %w", e.id, err)
+	}
+	sc.seen = true
+	return nil
+}
+
 // scanPlane counts the archive below n: what lies in one segment by its summary, the rest by its rows.
 func (r *Reader) scanPlane(sc *viewScan, pl *plane, n *node) error {
 	for i := range n.entries {
@@ -260,11 +274,10 @@ func (r *Reader) scanPlane(sc *viewScan, pl *plane, n *node) error {
 		if !some {
 			continue
 		}
-		if within && !pl.q.derived && e.maxT < sc.asOf && e.sum != nil && sc.usable(e) && pl.none.Holds(e.sum) {
-			if err := pl.part(pl.segment(e.minT)).MergeEncoded(e.sum); err != nil {
-				return fmt.Errorf("merge block %d: %w", e.id, err)
+		if within && sc.summed(pl, e) {
+			if err := sc.merge(pl, e); err != nil {
+				return err
 			}
-			sc.seen = true
 			continue
 		}
 		if n.level > 0 {

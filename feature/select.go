@@ -7,7 +7,6 @@ import (
 
 	"github.com/penstock-ml/penstock/event"
 	"github.com/penstock-ml/penstock/pipeline"
-	"github.com/penstock-ml/penstock/transforms/agg"
 	"github.com/penstock-ml/penstock/transforms/expr"
 	"github.com/penstock-ml/penstock/transforms/window"
 )
@@ -299,9 +298,7 @@ func (q *viewQuery) place(f *featureQuery) {
 	}
 	layout := &q.v.plan.Layout
 	groups := call.Groups(nil)
-	ordered := slices.ContainsFunc(groups, func(g int) bool {
-		return (&agg.Layout{Groups: layout.Groups[g : g+1]}).Ordered()
-	})
+	ordered := slices.ContainsFunc(groups, func(g int) bool { return layout.Groups[g].Ordered() })
 	if f.Window.Kind == window.Session && !slices.Contains(q.sessions, f.Window) {
 		q.sessions = append(q.sessions, f.Window)
 	}

@@ -1,6 +1,7 @@
 package feature
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -129,6 +130,6 @@ func (sc *viewScan) headTimes(rows []byte) ([]event.Time, error) {
 			times = append(times, sc.row.Time)
 		}
 	}
-	slices.SortFunc(times, func(a, b event.Time) int { return int(min(max(b.Sub(a), -1), 1)) })
+	slices.SortFunc(times, func(a, b event.Time) int { return cmp.Compare(b, a) })
 	return times, nil
 }

@@ -8,7 +8,6 @@ import (
 	"github.com/penstock-ml/penstock/event"
 	"github.com/penstock-ml/penstock/internal/diag"
 	"github.com/penstock-ml/penstock/transforms/expr"
-	"github.com/penstock-ml/penstock/transforms/window"
 )
 
 // A column of a view may read features of other views: `columns: {usual: user_spend.avg_30d}`. Each row
@@ -44,7 +43,7 @@ func (v *viewScope) noteLookups() {
 	if !v.typed {
 		return
 	}
-	for _, f := range v.n.get("columns").mapping() {
+	for _, f := range v.ownColumns() {
 		if f.value.kind != scalarNode {
 			continue
 		}
@@ -178,18 +177,6 @@ func (v *viewScope) lookupFeature(at field, in, ref string, other *viewScope, fe
 	return len(v.view.Lookups) - 1, true
 }
 
-// slotInput finds or adds the input that keeps a slot.
-func (v *viewScope) slotInput(text string, slot int, t event.Type) int {
-	id := fmt.Sprint(slot)
-	i, ok := v.inputs[id]
-	if !ok {
-		i = len(v.view.Inputs)
-		v.inputs[id] = i
-		v.view.Inputs = append(v.view.Inputs, Input{Slot: slot, Type: t, Text: text})
-	}
-	return i
-}
-
 // settleDerived gives derived columns their numbers, behind the inputs, and checks what reads them.
 func (v *viewScope) settleDerived() {
 	settle := func(i, base int) int {
@@ -217,7 +204,7 @@ func (v *viewScope) settleDerived() {
 		if !slices.ContainsFunc(call.Groups(nil), v.view.DerivedGroup) {
 			continue
 		}
-		if _, bounded := f.Window.Reach(); !bounded || f.Window.Kind == window.Session {
+		if _, bounded := f.Window.Reach(); !bounded {
 			v.c.failAt(d.at.span, "give it a window, like window: 7d",
 				"%s reads features of another view for each event, over %s: without a bound", d.in, f.Window)
 		}

@@ -30,13 +30,10 @@ func (v *viewScope) sampleText() string {
 		v.c.fail(keep, "write a share like 10% or 0.1; the least is 0.0001%", "%s: sample: keep %q is not a share", v.in, keep.shown())
 		return ""
 	}
+	if v.expression(by, v.in+": sample: by") == nil { // a mistake, or the fields are not known
+		return ""
+	}
 	condition := fmt.Sprintf("hash_bucket(%s, %d) < %.0f", by.text, sampleBuckets, buckets)
-	if !v.typed {
-		return ""
-	}
-	if v.expression(by, v.in+": sample: by") == nil {
-		return ""
-	}
 	if _, err := expr.Compile(condition, v.lookup, v.known()); err != nil {
 		v.c.exprErrorHint(by, v.in+": sample: by", err, "")
 		return ""

@@ -159,7 +159,7 @@ func (v *viewScope) compileWhere() {
 		add(v.feed.where, "%s: source %q: where", v.in, v.feed.name.shown())
 	}
 	add(v.n.get("where"), "%s: where", v.in)
-	if s := v.sampleText(); s != "" && v.typed {
+	if s := v.sampleText(); s != "" {
 		texts = append(texts, s)
 	}
 	if len(texts) == 0 || len(texts) == 1 && v.view.Where != nil {
@@ -175,7 +175,16 @@ func (v *viewScope) compileWhere() {
 
 // branchText is what the storage text says of a further source.
 func (v *viewScope) branchText(line func(format string, args ...any)) {
-	s := v.source.src
+	v.sourceText(line)
+	for i, k := range v.view.Keys {
+		line("key %d from %s", i, fieldText(v.view, k))
+	}
+	v.rowText(line)
+}
+
+// sourceText is what the storage text says of where a source's events come from, and when they happened.
+func (v *viewScope) sourceText(line func(format string, args ...any)) {
+	s := v.view.Source
 	line("source %d %q", s.Index, s.Name)
 	if s.Kafka != nil {
 		line("kafka topic %q", s.Kafka.Topic)
@@ -187,10 +196,6 @@ func (v *viewScope) branchText(line func(format string, args ...any)) {
 	if s.Order >= 0 {
 		line("order %s", fieldText(v.view, s.Order))
 	}
-	for i, k := range v.view.Keys {
-		line("key %d from %s", i, fieldText(v.view, k))
-	}
-	v.rowText(line)
 }
 
 // rowText is what the storage text says of how a source's events become rows.

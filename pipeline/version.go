@@ -25,19 +25,8 @@ func (scope *viewScope) storageText() string {
 	v := scope.view
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
-	s := v.Source
 	line("view %q storage %d", v.Name, storageVersion)
-	line("source %d %q", s.Index, s.Name)
-	if s.Kafka != nil {
-		line("kafka topic %q", s.Kafka.Topic)
-	}
-	if s.File != nil {
-		line("file path %q format %q arrival_lag %s", s.File.Path, s.File.Format, s.ArrivalLag)
-	}
-	line("time %s unit %d ahead %s", fieldText(v, s.Time.Slot), s.Time.Unit, s.Ahead)
-	if s.Order >= 0 {
-		line("order %s", fieldText(v, s.Order))
-	}
+	scope.sourceText(line)
 	line("entity %q", v.Entity.Name)
 	for i, k := range v.Entity.Keys {
 		if i < len(v.Keys) {

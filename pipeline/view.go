@@ -182,13 +182,8 @@ func (v *viewScope) noteFields() {
 	note(v.n.get("sample").get("by"))
 	note(v.n.get("dedupe").get("by"))
 	note(v.feed.where)
-	for _, f := range v.feed.columns {
+	for _, f := range v.ownColumns() {
 		note(f.value)
-	}
-	if columns := v.n.get("columns"); columns != nil {
-		for _, f := range columns.fields {
-			note(f.value)
-		}
 	}
 	for _, d := range v.decls {
 		d.each(func(a *aggregateDecl) {
@@ -442,30 +437,36 @@ func keyTypeOf(t event.Type) string {
 // input finds or adds an input of the view's rows.
 func (v *viewScope) input(n *node, in string) (int, event.Type, bool) {
 	text := strings.TrimSpace(n.text)
-	input := Input{Slot: -1, Text: text}
 	if v.broken[text] {
 		return 0, event.Type{}, false
 	}
 	if i, ok := v.derived[text]; ok {
 		return derivedBase + i, v.view.Derived[i].Program.Type(), true
 	}
-	id := ""
 	if slot, t, ok := v.lookup(text); ok {
-		input.Slot, input.Type, id = slot, t, fmt.Sprint(slot)
-	} else {
-		p := v.expression(n, in)
-		if p == nil {
-			return 0, event.Type{}, false
-		}
-		input.Program, input.Type, id = p, p.Type(), p.String()
+		return v.slotInput(text, slot, t), t, true
 	}
+	p := v.expression(n, in)
+	if p == nil {
+		return 0, event.Type{}, false
+	}
+	return v.addInput(p.String(), Input{Slot: -1, Program: p, Type: p.Type(), Text: text}), p.Type(), true
+}
+
+// slotInput finds or adds the input that keeps a slot.
+func (v *viewScope) slotInput(text string, slot int, t event.Type) int {
+	return v.addInput(fmt.Sprint(slot), Input{Slot: slot, Type: t, Text: text})
+}
+
+// addInput adds an input, unless there is one of the same id.
+func (v *viewScope) addInput(id string, input Input) int {
 	i, ok := v.inputs[id]
 	if !ok {
 		i = len(v.view.Inputs)
 		v.inputs[id] = i
 		v.view.Inputs = append(v.view.Inputs, input)
 	}
-	return i, input.Type, true
+	return i
 }
 
 // filter finds or adds a condition.

@@ -96,11 +96,14 @@ type Group struct {
 // Layout is the list of groups of a view, fixed by its plan; partials are encoded by it.
 type Layout struct{ Groups []Group }
 
-// Ordered tells whether a group's partials unite in tie order only: rows must then be added in tie order,
+// Ordered tells whether the group's partials unite in tie order only: rows must then be added in tie order,
 // and all rows of what is merged into a Partial must come after its own.
+func (g *Group) Ordered() bool { return g.Keeps.Kind.ordered() }
+
+// Ordered tells whether one of the groups is.
 func (l *Layout) Ordered() bool {
 	for i := range l.Groups {
-		if l.Groups[i].Keeps.Kind.ordered() {
+		if l.Groups[i].Ordered() {
 			return true
 		}
 	}

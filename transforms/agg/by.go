@@ -2,6 +2,7 @@ package agg
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"slices"
 
@@ -214,7 +215,7 @@ func (k *keyed) answer(c *Call, _ *group, at At) event.Value {
 func (k *keyed) rank() []int32 {
 	k.ranked = append(k.ranked[:0], k.keys.order()...)
 	slices.SortStableFunc(k.ranked, func(i, j int32) int {
-		return compareOrdered(k.parts[j].Count(0), k.parts[i].Count(0))
+		return cmp.Compare(k.parts[j].Count(0), k.parts[i].Count(0))
 	})
 	return k.ranked
 }

@@ -1,6 +1,7 @@
 package agg
 
 import (
+	"cmp"
 	"encoding/binary"
 	"math"
 	"math/big"
@@ -74,21 +75,11 @@ func (f form) value(a atom) event.Value {
 func (f form) compare(a, b atom) int {
 	switch {
 	case f.numeric():
-		return compareOrdered(a.num, b.num)
+		return cmp.Compare(a.num, b.num)
 	case f.class == classDecimal:
 		return compareIntegers(a.str, b.str)
 	}
-	return compareOrdered(a.str, b.str)
-}
-
-func compareOrdered[T int64 | uint64 | string](a, b T) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
+	return cmp.Compare(a.str, b.str)
 }
 
 // hash is xxHash64 of the value as event.AppendValue writes it. Which values a bounded set keeps depends

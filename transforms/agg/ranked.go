@@ -1,6 +1,7 @@
 package agg
 
 import (
+	"cmp"
 	"encoding/binary"
 	"math"
 	"slices"
@@ -54,7 +55,7 @@ func (k *ranked) add(v, _ event.Value, r *event.Row) {
 // compare is tie order. Rows differ in position; the value is looked at for foreign bytes only.
 func (k *ranked) compare(x, y *rankedRow) int {
 	if x.time != y.time {
-		return compareOrdered(int64(x.time), int64(y.time))
+		return cmp.Compare(int64(x.time), int64(y.time))
 	}
 	a, b := event.Row{Time: x.time, Order: x.order.get(), Pos: x.pos}, event.Row{Time: y.time, Order: y.order.get(), Pos: y.pos}
 	if c := a.Compare(&b); c != 0 {

@@ -1,6 +1,7 @@
 package agg
 
 import (
+	"cmp"
 	"encoding/binary"
 	"math"
 	"slices"
@@ -106,7 +107,7 @@ func (k *values) answer(c *Call, _ *group, _ At) event.Value {
 		return event.DoubleOf(k.entropy())
 	case Frequent:
 		k.ranked = append(k.ranked[:0], k.set.order()...)
-		slices.SortStableFunc(k.ranked, func(i, j int32) int { return compareOrdered(k.counts[j], k.counts[i]) })
+		slices.SortStableFunc(k.ranked, func(i, j int32) int { return cmp.Compare(k.counts[j], k.counts[i]) })
 		return k.list(k.ranked[:min(c.K, len(k.ranked))])
 	}
 	return k.list(k.set.order()) // collect_set
