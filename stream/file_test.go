@@ -364,7 +364,7 @@ func TestParseText(t *testing.T) {
 		{list, "[1, 2]", "[1,2]"},
 		{list, "[1.5]", "!"},
 		{list, "[1] [2]", "!"},
-		{dict, `{"b": null, "a": 1}`, "[a,1,b,]"},
+		{dict, `{"b": null, "a": 1}`, `{"a":1,"b":null}`},
 	} {
 		v, err := parseText(tc.in, tc.t)
 		if err != nil && tc.want == "!" {
