@@ -77,7 +77,7 @@ func TestKafka(t *testing.T) {
 	}
 	b.Topic(t, "beta", 4)
 	must(s.produce(t, 0, 1, parts))
-	must(proc.progress(t, 30*time.Second))
+	must(proc.beyond(t, 0, 30*time.Second))
 	if n := strings.Count(proc.log.String(), "topic beta does not exist yet"); n != 1 && !strings.Contains(proc.log.String(), "reading again") {
 		t.Errorf("the missing topic is mentioned %d times:\n%s", n, proc.log)
 	}
@@ -87,8 +87,10 @@ func TestKafka(t *testing.T) {
 	s.python(t, b, "a", 1, 2, parts)
 	s.python(t, b, "b", 1, 2, parts)
 	must(b.Restart(t.Context()))
+	var before float64
+	eventually(t, 30*time.Second, func() (err error) { before, err = proc.records(); return err })
 	must(s.produce(t, 2, 3, parts))
-	must(proc.progress(t, 30*time.Second))
+	must(proc.beyond(t, before, 30*time.Second))
 	must(b.Kill(t.Context()))
 	proc.kill(t)
 	proc = start(t, s.file, dir) // while the broker is away

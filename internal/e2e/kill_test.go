@@ -199,27 +199,41 @@ func TestKill(t *testing.T) {
 	proc.stop(t)
 }
 
+// records is how many the process has read, as soon as it tells.
+func (s *server) records() (float64, error) {
+	if err := s.find(); err != nil {
+		return 0, err
+	}
+	m, err := s.metrics()
+	if err != nil {
+		return 0, err
+	}
+	return m[`penstock_records_read_total{source="a"}`] + m[`penstock_records_read_total{source="b"}`], nil
+}
+
+// beyond waits until the process has read more than n records, or gives up.
+func (s *server) beyond(t *testing.T, n float64, patience time.Duration) error {
+	t.Helper()
+	var last error
+	for until := time.Now().Add(patience); time.Now().Before(until); _ = pause(t.Context(), 5*time.Millisecond) {
+		read, err := s.records()
+		if err == nil && read > n {
+			return nil
+		}
+		if last = err; err == nil {
+			last = fmt.Errorf("%v records read", read)
+		}
+	}
+	return fmt.Errorf("not more than %v records read within %s: %w", n, patience, last)
+}
+
 // progress waits until the process has read a record more than when it was first asked, or gives up.
 func (s *server) progress(t *testing.T, patience time.Duration) error {
 	t.Helper()
-	before := -1.0
-	var last error
 	for until := time.Now().Add(patience); time.Now().Before(until); _ = pause(t.Context(), 5*time.Millisecond) {
-		if last = s.find(); last != nil {
-			continue
+		if n, err := s.records(); err == nil {
+			return s.beyond(t, n, time.Until(until))
 		}
-		m, err := s.metrics()
-		if last = err; err != nil {
-			continue
-		}
-		read := m[`penstock_records_read_total{source="a"}`] + m[`penstock_records_read_total{source="b"}`]
-		if before >= 0 && read > before {
-			return nil
-		}
-		if before < 0 {
-			before = read
-		}
-		last = fmt.Errorf("%v records read", read)
 	}
-	return fmt.Errorf("no progress within %s: %w", patience, last)
+	return fmt.Errorf("no answer within %s", patience)
 }
