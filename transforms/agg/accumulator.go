@@ -32,7 +32,7 @@ func (a *accumulator) add(m uint64, e int, negative bool) {
 	k, s := e>>5, uint(e&31)
 	i := k - a.base
 	if i < 0 || i+3 > len(a.limbs) {
-		a.grow(k, k+3)
+		a.grow(k, k+4) // one to spare, for carries
 		i = k - a.base
 	}
 	if a.adds++; a.adds >= maxAdds {
@@ -97,17 +97,25 @@ func (a *accumulator) addWords(words []uint64, e int, negative bool) {
 	}
 }
 
-// merge adds b.
+// merge adds b. What b has to spare is left out: partials that are merged and used again in turn would
+// otherwise widen each other without end.
 func (a *accumulator) merge(b *accumulator) {
-	if len(b.limbs) == 0 {
+	lo, hi := 0, len(b.limbs)
+	for lo < hi && b.limbs[lo] == 0 {
+		lo++
+	}
+	for lo < hi && b.limbs[hi-1] == 0 {
+		hi--
+	}
+	if lo == hi {
 		return
 	}
-	if top := b.base + len(b.limbs); len(a.limbs) == 0 || b.base < a.base || top > a.base+len(a.limbs) {
-		a.grow(b.base, top)
+	if lo+b.base < a.base || hi+b.base > a.base+len(a.limbs) {
+		a.grow(lo+b.base, hi+b.base)
 	}
 	off := b.base - a.base
-	for i, x := range b.limbs {
-		a.limbs[off+i] += x
+	for i, x := range b.limbs[lo:hi] {
+		a.limbs[off+lo+i] += x
 	}
 	if a.adds += b.adds; a.adds >= maxAdds {
 		a.normalise()
@@ -121,7 +129,7 @@ func (a *accumulator) grow(lo, hi int) {
 	} else {
 		lo, hi = min(lo, a.base), max(hi, a.base+len(a.limbs))
 	}
-	limbs := make([]int64, hi-lo+1) // one to spare, for carries
+	limbs := make([]int64, hi-lo)
 	copy(limbs[a.base-lo:], a.limbs)
 	a.limbs, a.base = limbs, lo
 }
@@ -143,7 +151,7 @@ func (a *accumulator) normalise() {
 		if top := a.limbs[last]; top > -1<<32 && top < 1<<32 {
 			return
 		}
-		a.grow(a.base, a.base+len(a.limbs))
+		a.grow(a.base, a.base+len(a.limbs)+1)
 	}
 }
 

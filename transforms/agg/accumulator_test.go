@@ -213,3 +213,20 @@ func TestQuotientJustAboveTie(t *testing.T) {
 		}
 	}
 }
+
+// Readers merge partials into each other, reset them and use them again for years.
+func TestAccumulatorWidthIsBounded(t *testing.T) {
+	var a, b accumulator
+	for range 1000 {
+		a.reset()
+		a.addDouble(math.Float64bits(-12.5))
+		a.merge(&b)
+		a.normalise()
+		b.reset()
+		b.addDouble(math.Float64bits(0.1))
+		b.merge(&a)
+	}
+	if n := len(b.limbs); n > 8 {
+		t.Errorf("the sum of two small doubles takes %d limbs", n)
+	}
+}
