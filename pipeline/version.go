@@ -70,8 +70,48 @@ func (scope *viewScope) storageText() string {
 	return b.String()
 }
 
-// lookupText tells what a feature of another view is: what it is called, and all that its answers depend on.
-func lookupText(f *Feature) string { return fmt.Sprintf("%s default %v", f.Doc, f.Default) }
+// lookupText tells all that the answers of a feature of another view depend on, within that view. How it is
+// described is not part of it.
+func lookupText(f *Feature) string {
+	v := f.View
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s window %s ttl %s default %v%s", f.Func, f.Window, f.TTL, f.Default, callText(&f.Call))
+	if f.Filter >= 0 {
+		fmt.Fprintf(&b, " filter %s", v.Filters[f.Filter])
+	}
+	call := &f.Call
+	if in := f.Inner; in != nil {
+		call = &in.Call
+		fmt.Fprintf(&b, " inner %s window %s empty %v%s", in.Func, in.Window, in.Empty, callText(call))
+	}
+	for _, i := range call.Groups(nil) {
+		g := v.Layout.Groups[i]
+		fmt.Fprintf(&b, " over %s and %s by %s%s", inputText(v, g.Input), inputText(v, g.Second-1), inputText(v, g.By-1), groupText(g))
+		if g.Filter >= 0 {
+			fmt.Fprintf(&b, " filter %s", v.Filters[g.Filter])
+		}
+	}
+	for _, p := range v.Computed {
+		fmt.Fprintf(&b, " column %s", p)
+	}
+	if v.Where != nil {
+		fmt.Fprintf(&b, " where %s", v.Where)
+	}
+	return b.String()
+}
+
+// inputText tells what an input of a view is, derived ones too; "*" if there is none.
+func inputText(v *View, i int) string {
+	switch {
+	case i < 0:
+		return "*"
+	case i >= len(v.Inputs):
+		return v.Derived[i-len(v.Inputs)].Program.String()
+	case v.Inputs[i].Program != nil:
+		return v.Inputs[i].Program.String()
+	}
+	return fieldText(v, v.Inputs[i].Slot)
+}
 
 // groupText is what a group keeps beside its parts. What was not there when a view was first stored is not
 // written, so that its text stays the same.
