@@ -320,11 +320,23 @@ func (r *Reader) scanLeaf(sc *viewScan, pl *plane, e *entry) error {
 	if err != nil {
 		return err
 	}
+	if !pl.q.derived {
+		if runs, err := r.runs(sc.q.v, e, b); err != nil {
+			return err
+		} else if runs != nil {
+			return r.scanRuns(sc, pl, runs)
+		}
+	}
+	return r.scanLeafRows(sc, pl, e.id, b)
+}
+
+// scanLeafRows counts rows of the leaf id one by one.
+func (r *Reader) scanLeafRows(sc *viewScan, pl *plane, id uint64, b []byte) error {
 	reach := pl.reach()
 	for len(b) > 0 {
 		_, rest, err := splitRow(b)
 		if err != nil {
-			return fmt.Errorf("read block %d: %w", e.id, err)
+			return fmt.Errorf("read block %d: %w", id, err)
 		}
 		row := b
 		b = rest
@@ -336,7 +348,7 @@ func (r *Reader) scanLeaf(sc *viewScan, pl *plane, e *entry) error {
 			return nil
 		}
 		if _, err := sc.q.v.c.next(row, &sc.row); err != nil {
-			return fmt.Errorf("read block %d: %w", e.id, err)
+			return fmt.Errorf("read block %d: %w", id, err)
 		}
 		if sc.counts() {
 			sc.seen = true
