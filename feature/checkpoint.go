@@ -50,13 +50,15 @@ func (c *committer) records(marks []noted) error {
 		if !touched[src] {
 			continue
 		}
-		b, err := json.Marshal(sourceRecord{event.Time(src.minWM.Load()), event.Time(src.latest.Load())})
+		minWM := event.Time(src.minWM.Load())
+		b, err := json.Marshal(sourceRecord{minWM, event.Time(src.latest.Load())})
 		if err != nil {
 			return err
 		}
 		if err := c.put([]byte(keySources+src.plan.Name), b); err != nil {
 			return err
 		}
+		c.cur.after = append(c.cur.after, func() { c.store.raiseLimits(src, minWM) })
 	}
 	for _, x := range moved {
 		if err := c.partitionRecord(x.p, x.m); err != nil {
@@ -144,6 +146,7 @@ func (s *Store) restoreSource(snap state.Snapshot, src *source) error {
 			return err
 		}
 		src.minWM.Store(int64(rec.MinWatermark))
+		s.raiseLimits(src, rec.MinWatermark)
 		src.latest.Store(int64(rec.Latest))
 	} else if !errors.Is(err, state.ErrNotFound) {
 		return err

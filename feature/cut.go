@@ -27,6 +27,8 @@ func (s *Store) Cut(ctx context.Context) (*Cut, error) {
 	if err := s.waitApplied(ctx); err != nil {
 		return nil, err
 	}
+	s.holdLimits()
+	defer s.releaseLimits()
 	c := &Cut{s: s, offsets: map[*source]map[int32]int64{}, minWM: map[*source]event.Time{}, latest: map[*source]event.Time{}}
 	for _, src := range s.sources {
 		c.offsets[src] = map[int32]int64{}

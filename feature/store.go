@@ -41,6 +41,7 @@ type Store struct {
 	work     committer
 
 	headBudget int64
+	limits     limits
 	applied    *sync.Cond // broadcast when a mark has become visible
 	appliedMu  sync.Mutex
 
@@ -69,6 +70,8 @@ type view struct {
 	srcs []*source
 	c    *codec
 
+	limit atomic.Int64 // an instant, see limits; MinTime: none yet
+
 	dropped      dropped // nil without dedupe
 	droppedMoved bool    // since the last commit was built; the committer's
 }
@@ -79,12 +82,13 @@ type source struct {
 	views []sourceView
 	dead  DeadSink
 
-	mu     sync.Mutex
-	parts  map[int32]*Partition
-	minWM  atomic.Int64 // the smallest watermark of its partitions, never moving back; MinTime: none yet
-	latest atomic.Int64 // the newest accepted event time; MinTime: none yet
-	lost   atomic.Bool
-	told   sync.Map // reasons of dead letters that the log has named
+	mu       sync.Mutex
+	parts    map[int32]*Partition
+	minWM    atomic.Int64 // the smallest watermark of its partitions, never moving back; MinTime: none yet
+	latest   atomic.Int64 // the newest accepted event time; MinTime: none yet
+	storedWM event.Time   // minWM as the last checkpoint stored it; guarded by limits.mu
+	lost     atomic.Bool
+	told     sync.Map // reasons of dead letters that the log has named
 
 	deadBytes   int64      // of stored dead letters; the committer's
 	deadChecked event.Time // when their age was last looked at; the committer's
@@ -211,7 +215,7 @@ func Open(st state.Store, plan *pipeline.Plan, opt Options) (*Store, error) {
 // bind makes the run-time views and sources, with the ids that the state gave them.
 func (s *Store) bind(old storedPlan) {
 	for _, p := range s.plan.Sources {
-		src := &source{plan: p, dead: s.opt.Dead[p.Name], parts: map[int32]*Partition{}}
+		src := &source{plan: p, dead: s.opt.Dead[p.Name], parts: map[int32]*Partition{}, storedWM: event.MinTime}
 		src.minWM.Store(int64(event.MinTime))
 		src.latest.Store(int64(event.MinTime))
 		s.sources = append(s.sources, src)
@@ -220,6 +224,7 @@ func (s *Store) bind(old storedPlan) {
 	s.overflows = make([]atomic.Int64, len(s.plan.Views))
 	for i, p := range s.plan.Views {
 		v := &view{plan: p, id: uint16(i), c: newCodec(p)}
+		v.limit.Store(int64(event.MinTime))
 		if o, ok := old.Views[p.Name]; ok {
 			v.id = o.ID
 		}
