@@ -76,13 +76,18 @@ func offer(ctx context.Context, rng *rand.Rand, s *Store, plan *pipeline.Plan, r
 				return err
 			}
 		}
+		if rng.IntN(8) == 0 {
+			if err := s.Sweep(ctx); err != nil {
+				return err
+			}
+		}
 		if rng.IntN(10) == 0 {
 			for _, sh := range s.shards {
 				sh.in <- message{evict: 1 << 30}
 			}
 		}
 	}
-	return s.Flush(ctx)
+	return s.Sweep(ctx)
 }
 
 // TestCrashAtEveryCommit stops the state after its k-th commit, for every fourth k (every k with

@@ -19,8 +19,11 @@ type Options struct {
 	Log        *slog.Logger        // nil: discards
 	Dead       map[string]DeadSink // by source name; a source without one keeps dead letters in the store
 	AcceptLoss bool                // go on over lost records and answer incomplete
-	Offline    bool                // nothing will be ingested: what a crash left unread does not hold readers up
-	Observe    Observer
+	Offline    bool                // nothing will be ingested: what a crash left unread does not hold readers up; nothing is swept
+	// After is how the sweeper waits between two steps; nil: time.After. Tests pass another: a channel that is
+	// never ready leaves sweeping to Store.Sweep. Answers do not depend on it.
+	After   func(d time.Duration) <-chan time.Time
+	Observe Observer
 }
 
 // Observer is told what happens, for metrics; nil fields are skipped. Called from several goroutines.
@@ -160,6 +163,23 @@ type Stats struct {
 	Heads   int64 // entities of views that are in memory
 	Misses  int64 // rows, since the start, whose entity was not in memory
 	Latest  event.Time
+
+	Stored []StoredStats // of each view, in the plan's order
+
+	// Sweeping is for how long, since the start, the committer has counted and trimmed what is stored.
+	Sweeping time.Duration
+}
+
+// StoredStats tells what is stored of a view, all partitions and entities together, as it was last counted.
+type StoredStats struct {
+	View     string
+	Features int        // of the view
+	Keys     int64      // entities
+	Rows     int64      // in heads and archive
+	Blocks   int64      // of the archive: leaves and nodes
+	Bytes    int64      // keys and values of heads and blocks
+	At       event.Time // when the count ended; MinTime: nothing has been counted yet
+	Trimmed  int64      // rows dropped or folded since the start, since no answer needs them any more
 }
 
 // SourceStats are the counters of a source.

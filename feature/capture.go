@@ -34,6 +34,7 @@ type completion struct {
 	kept    int32    // rows of rest
 	known   []offset // of a blind head that stays in memory: what the stored one had counted
 	forget  bool     // a blind head that does not
+	empty   bool     // nothing is stored of the head any more
 }
 
 const captureChunk = 256
@@ -172,15 +173,30 @@ func (c *committer) writeHead(ctx context.Context, snap state.Snapshot, x *captu
 			rows = x.rest
 		}
 	}
+	if err := c.putHead(ctx, w, x, v, rows); err != nil {
+		return err
+	}
+	c.addDropped(v, duplicates)
+	return c.deleteGone(ctx, w, x)
+}
+
+// putHead puts a head, with room for the blocks that it does not name any more.
+func (c *committer) putHead(ctx context.Context, w *treeWriter, x *captured, v *view, rows []byte) error {
 	c.value = appendHead(c.value[:0], x.lastID, x.counted, v.restart, x.root, rows)
 	c.keys = append(append(c.keys[:0], x.key...), kindHead)
 	if err := c.reserve(ctx, len(c.value)+(1+len(w.gone))*(len(c.keys)+8), 1+len(w.gone)); err != nil {
 		return err
 	}
 	c.cur.batch.Put(c.keys, c.value)
-	c.cur.heads = append(c.cur.heads, x.completion)
-	c.addDropped(v, duplicates)
-	// Late rows all over a large archive replace more blocks than one commit takes: the rest goes after.
+	if x.sh != nil {
+		c.cur.heads = append(c.cur.heads, x.completion)
+	}
+	return nil
+}
+
+// deleteGone deletes the blocks that a head that was put does not name any more. Late rows all over a large
+// archive replace more blocks than one commit takes: the rest goes after.
+func (c *committer) deleteGone(ctx context.Context, w *treeWriter, x *captured) error {
 	for _, id := range w.gone {
 		c.keys = blockKey(c.keys, string(x.key), id)
 		if err := c.reserve(ctx, len(c.keys), 1); err != nil {
@@ -280,6 +296,16 @@ func (x *completion) complete() error {
 		return nil
 	}
 	since, n := t.rows(h)[x.size:], h.n-x.took
+	if x.empty {
+		if n == 0 { // whoever asks for it finds nothing, as it should be
+			t.remove(x.id)
+			return nil
+		}
+		t.setRows(x.id, h, n, since)
+		h.old = 0
+		t.setArchive(x.id, h, archive{lastID: x.lastID})
+		return nil
+	}
 	if x.forget {
 		if n == 0 {
 			x.sh.drop(x.id)

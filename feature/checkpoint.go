@@ -125,6 +125,9 @@ func (s *Store) restore() error {
 			return fmt.Errorf("restore source %q: %w", src.plan.Name, err)
 		}
 	}
+	if err := s.work.restoreCensus(snap); err != nil {
+		return err
+	}
 	for _, v := range s.views {
 		if v.dropped != nil {
 			if err := v.restoreDropped(snap); err != nil {

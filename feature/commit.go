@@ -35,6 +35,7 @@ type committer struct {
 	mu      sync.Mutex
 	urgent  []urgentHead
 	waiters []chan error // of a whole checkpoint
+	sweeps  []chan error // of a whole pass of the sweeper
 	freed   chan struct{}
 
 	// Of the building goroutine.
@@ -50,6 +51,7 @@ type committer struct {
 	value   []byte
 	stored  []byte
 	merged  []byte
+	sweep   sweeper
 }
 
 // job is one commit and what to do when it is durable.
@@ -68,6 +70,7 @@ func (c *committer) init(s *Store) {
 	c.freed = make(chan struct{})
 	c.tree = map[uint16]*treeWriter{}
 	c.cur = &job{}
+	c.sweep.init(s.views)
 	for _, v := range s.views {
 		c.tree[v.id] = &treeWriter{c: v.c, sum: agg.NewPartial(&v.plan.Layout, nil), groups: len(v.plan.Layout.Groups), ordered: v.plan.Layout.Ordered(), bare: v.plan.Dedupe != nil, put: c.putBlock}
 		c.tree[v.id].row.Values = make([]event.Value, len(v.plan.Inputs))
@@ -78,8 +81,9 @@ func (c *committer) run(ctx context.Context) {
 	go c.commitAll()
 	tick := time.NewTicker(max(time.Duration(c.store.plan.State.Flush)*time.Microsecond, 10*time.Millisecond))
 	defer tick.Stop()
+	sweep := c.sweepAfter(sweepPause())
 	for {
-		var due bool
+		var due, sweepDue bool
 		select {
 		case <-ctx.Done():
 			close(c.jobs)
@@ -88,6 +92,8 @@ func (c *committer) run(ctx context.Context) {
 		case <-tick.C:
 			due = true
 		case <-c.ask:
+		case <-sweep:
+			sweepDue = true
 		}
 		if c.off.Load() {
 			continue
@@ -98,10 +104,20 @@ func (c *committer) run(ctx context.Context) {
 		}
 		waiters := c.takeWaiters()
 		var err error
-		if due || len(waiters) > 0 || c.store.pressed() {
+		if due || len(waiters) > 0 || !sweepDue && c.store.pressed() {
 			err = c.checkpoint(ctx)
+			if sweepDue {
+				sweep = c.sweepAfter(0)
+			}
+		} else if sweepDue {
+			var wait time.Duration
+			wait, err = c.sweepOn(ctx)
+			sweep = c.sweepAfter(wait)
 		} else if err = c.flushUrgent(ctx); err == nil {
 			err = c.emit(ctx)
+		}
+		if err == nil && c.takeSweeps() {
+			sweep = c.sweepAfter(0)
 		}
 		if err != nil && ctx.Err() == nil {
 			c.store.fail(err)
@@ -287,6 +303,8 @@ func (c *committer) putBlock(key, value []byte) error {
 	if err := c.put(key, value); err != nil {
 		return err
 	}
+	c.sweep.blocks.blocks++
+	c.sweep.blocks.bytes += int64(len(key) + len(value))
 	return c.pass(context.Background(), failpoint.Spill)
 }
 
@@ -455,6 +473,7 @@ func (c *committer) commit(j *job) error {
 	if err := c.store.commitBatch(&j.batch); err != nil {
 		return err
 	}
+	c.sweep.written.Add(int64(j.batch.Size()))
 	if f := c.store.opt.Observe.Commit; f != nil {
 		f(time.Since(start), j.batch.Len(), j.batch.Size())
 	}

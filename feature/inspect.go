@@ -29,8 +29,11 @@ type ViewInspection struct {
 	Leaves    int64  `json:"leaves"`
 	LeafRows  int64  `json:"leaf_rows"`
 	Nodes     int64  `json:"nodes"`
-	Bytes     int64  `json:"bytes"` // of heads and blocks
-	Depth     int    `json:"depth"` // levels of the deepest archive, its leaves and root counted
+	Rows      int64  `json:"rows"`     // in heads and leaves
+	Blocks    int64  `json:"blocks"`   // leaves and nodes
+	Bytes     int64  `json:"bytes"`    // keys and values of heads and blocks
+	Features  int    `json:"features"` // of the view; 0: the state is older than the count
+	Depth     int    `json:"depth"`    // levels of the deepest archive, its leaves and root counted
 	Orphans   int64  `json:"orphans"`
 	Largest   int64  `json:"largest_entity_rows"`
 
@@ -68,7 +71,7 @@ func Inspect(st state.Store) (*Inspection, error) {
 	x := &Inspection{Pipeline: plan.Pipeline, Format: plan.Format, Dead: map[string]int64{}}
 	byID := map[uint16]int{}
 	for name, v := range plan.Views {
-		x.Views = append(x.Views, ViewInspection{Name: name, Version: v.Version})
+		x.Views = append(x.Views, ViewInspection{Name: name, Version: v.Version, Features: v.Features})
 	}
 	sort.Slice(x.Views, func(i, j int) bool { return x.Views[i].Name < x.Views[j].Name })
 	for i := range x.Views {
@@ -86,6 +89,10 @@ func Inspect(st state.Store) (*Inspection, error) {
 		return nil, err
 	}
 	err = scanDead(snap, func(d *DeadLetter) error { x.Dead[d.Reason]++; return nil })
+	for i := range x.Views {
+		v := &x.Views[i]
+		v.Rows, v.Blocks = v.HeadRows+v.LeafRows, v.Leaves+v.Nodes
+	}
 	return x, err
 }
 
@@ -115,7 +122,6 @@ func inspectEntities(snap state.Snapshot, x *Inspection, byID map[uint16]int) er
 			}
 			if headless(snap, e) { // a crash came between the first blocks of an entity and its head
 				v.Orphans++
-				v.Bytes += int64(len(e.Value))
 				continue
 			}
 			if e.Key[len(e.Key)-1] != kindHead {
@@ -127,14 +133,15 @@ func inspectEntities(snap state.Snapshot, x *Inspection, byID map[uint16]int) er
 			}
 			continue
 		}
-		v.Bytes += int64(len(e.Value))
 		id := uint64(0)
 		for _, c := range e.Key[len(prefix)+1:] {
 			id = id<<8 | uint64(c)
 		}
 		if !named[id] {
 			v.Orphans++
+			continue
 		}
+		v.Bytes += int64(len(e.Key) + len(e.Value))
 	}
 	return nil
 }
@@ -163,7 +170,7 @@ func inspectHead(snap state.Snapshot, v *ViewInspection, prefix string, value []
 	}
 	v.Entities++
 	v.HeadBytes += int64(len(value))
-	v.Bytes += int64(len(value))
+	v.Bytes += int64(len(prefix) + 1 + len(value))
 	rows, err := countRows(s.rows)
 	if err != nil {
 		return nil, err

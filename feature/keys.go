@@ -70,6 +70,7 @@ const (
 	keySeen     = metaPrefix + "seen/"      // + source \x00 partition(4)
 	keyArrivals = metaPrefix + "arrival/"   // + source \x00 partition(4) from(8)
 	keyDropped  = metaPrefix + "duplicate/" // + view: JSON of how many rows of each source are duplicates
+	keyCensus   = metaPrefix + "census"     // JSON of censusRecord
 	keyDead     = metaPrefix + "dead/"      // + source \x00 partition(4) offset(8) view
 )
 

@@ -105,5 +105,6 @@ func (s *Store) Stats() Stats {
 		out.Heads += sh.count.Load()
 		out.Misses += sh.misses.Load()
 	}
+	out.Stored, out.Sweeping = s.stored()
 	return out
 }

@@ -123,6 +123,8 @@ type storedView struct {
 	ID      uint16 `json:"id"`
 	Version string `json:"version"`
 	Storage string `json:"storage"`
+
+	Features int `json:"features,omitempty"` // how many
 }
 
 // FormatVersion is the version of all that this package writes.
@@ -200,6 +202,7 @@ func Open(st state.Store, plan *pipeline.Plan, opt Options) (*Store, error) {
 			return nil, err
 		}
 	}
+	s.work.init(s)
 	s.snap.publish(st.Snapshot())
 	if err := s.restore(); err != nil {
 		s.snap.close()
@@ -245,7 +248,7 @@ func (s *Store) bind(old storedPlan) {
 func (s *Store) storePlan() error {
 	rec := storedPlan{Format: FormatVersion, Pipeline: s.plan.Name, Views: map[string]storedView{}}
 	for _, v := range s.views {
-		rec.Views[v.plan.Name] = storedView{ID: v.id, Version: v.plan.Version, Storage: v.plan.Storage}
+		rec.Views[v.plan.Name] = storedView{ID: v.id, Version: v.plan.Version, Storage: v.plan.Storage, Features: len(v.plan.Features)}
 	}
 	b, err := json.Marshal(rec)
 	if err != nil {
@@ -280,7 +283,6 @@ func (s *Store) start(fresh bool) {
 			sh.run(ctx)
 		}()
 	}
-	s.work.init(s)
 	s.running.Add(1)
 	go func() {
 		defer s.running.Done()

@@ -278,6 +278,11 @@ func oracleRun(t *testing.T, seed uint64) {
 				}
 			}
 			if rng.IntN(3) == 0 {
+				if err := s.Sweep(ctx); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if rng.IntN(3) == 0 {
 				for _, sh := range s.shards {
 					sh.in <- message{evict: 1 << 30}
 				}

@@ -18,7 +18,7 @@ import (
 const Variable = "PENSTOCK_FAILPOINT"
 
 // Names lists the places there are, in the order in which a record comes by.
-var Names = []string{Restored, Spill, HeadlessBlocks, Commit, Unmarked, Committed, CheckpointRecord, CheckpointDone, Ready}
+var Names = []string{Restored, Spill, HeadlessBlocks, Commit, Unmarked, Committed, CheckpointRecord, CheckpointDone, Sweep, Ready}
 
 // The places.
 const (
@@ -30,6 +30,7 @@ const (
 	Committed        = "committed"         // a commit is acknowledged, and nobody knows it
 	CheckpointRecord = "checkpoint-record" // all heads of a checkpoint are durable, and its record is not
 	CheckpointDone   = "checkpoint-done"   // the checkpoint's record is durable
+	Sweep            = "sweep"             // what a chunk of a sweep has changed is durable, and its counts are not
 	Ready            = "ready"             // all is re-read, and nobody was told
 )
 
@@ -50,6 +51,14 @@ func parse(text string) *point {
 	p := &point{name: name}
 	p.left.Store(n)
 	return p
+}
+
+// Armed names the place that the process is to die at; empty: none. What it does now and then, it does often then.
+func Armed() string {
+	if armed == nil {
+		return ""
+	}
+	return armed.name
 }
 
 // On tells whether the process dies at the place the next time, so that what must be durable by then can be
