@@ -155,13 +155,20 @@ func TestPrometheusScrapesPenstock(t *testing.T) {
 
 // labels are those that a query over each metric may name, le aside.
 var labels = map[string][]string{
-	"penstock_records_total":           {"source", "view", "outcome"},
-	"penstock_records_read_total":      {"source"},
-	"penstock_lag_records":             {"source", "partition"},
-	"penstock_watermark_delay_seconds": {"source"},
-	"penstock_state_bytes":             {"kind"},
-	"penstock_request_seconds":         {"route", "code"},
-	"penstock_build_info":              {"version", "goversion", "pipeline"},
+	"penstock_records_total":                  {"source", "view", "outcome"},
+	"penstock_records_read_total":             {"source"},
+	"penstock_lag_records":                    {"source", "partition"},
+	"penstock_watermark_delay_seconds":        {"source"},
+	"penstock_state_bytes":                    {"kind"},
+	"penstock_request_seconds":                {"route", "code"},
+	"penstock_view_keys":                      {"view"},
+	"penstock_view_rows":                      {"view"},
+	"penstock_view_blocks":                    {"view"},
+	"penstock_view_bytes":                     {"view"},
+	"penstock_view_bytes_per_feature":         {"view"},
+	"penstock_view_counted_timestamp_seconds": {"view"},
+	"penstock_trimmed_rows_total":             {"view"},
+	"penstock_build_info":                     {"version", "goversion", "pipeline"},
 }
 
 var (

@@ -31,6 +31,7 @@ type ViewInspection struct {
 	Nodes     int64  `json:"nodes"`
 	Rows      int64  `json:"rows"`     // in heads and leaves
 	Blocks    int64  `json:"blocks"`   // leaves and nodes
+	Trimmed   int64  `json:"trimmed"`  // rows dropped or folded, since no answer needs them any more
 	Bytes     int64  `json:"bytes"`    // keys and values of heads and blocks
 	Features  int    `json:"features"` // of the view; 0: the state is older than the count
 	Depth     int    `json:"depth"`    // levels of the deepest archive, its leaves and root counted

@@ -69,7 +69,17 @@ type ViewDescription struct {
 	Horizon   *string              `json:"horizon"`
 	Features  []FeatureDescription `json:"features"`
 	Counts    map[string]int64     `json:"counts"` // applied, filtered, duplicate, late, dead
+	Stored    *StoredDescription   `json:"stored"` // null: not counted yet
 	Overflows int64                `json:"overflows"`
+}
+
+// StoredDescription is what is stored of a view, as it was last counted.
+type StoredDescription struct {
+	Keys    int64  `json:"keys"`
+	Rows    int64  `json:"rows"`
+	Blocks  int64  `json:"blocks"`
+	Bytes   int64  `json:"bytes"`
+	Counted string `json:"counted"`
 }
 
 // SetDescription is a feature set.
@@ -141,6 +151,11 @@ func (s *Server) describe() *Description {
 	for i := range d.Views {
 		v := &d.Views[i]
 		v.Counts = map[string]int64{}
+		for _, x := range st.Stored {
+			if x.View == v.Name && x.At != event.MinTime {
+				v.Stored = &StoredDescription{x.Keys, x.Rows, x.Blocks, x.Bytes, x.At.String()}
+			}
+		}
 		for j := range st.Views {
 			if vs := &st.Views[j]; vs.Name == v.Name {
 				v.Horizon, v.Overflows = instantText(vs.Horizon), vs.Overflows

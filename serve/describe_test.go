@@ -50,6 +50,15 @@ func TestPipeline(t *testing.T) {
 	if v := d.Views[0]; v.Counts["applied"] != 3 || v.Counts["filtered"] != 1 || v.Features[0].Window != "1h" || v.Features[0].Doc == "" || v.Keys[0].Name != "user_id" {
 		t.Errorf("view: %s", body)
 	}
+	if v := d.Views[0]; v.Stored != nil {
+		t.Errorf("what was never counted is shown: %s", body)
+	}
+	if err := f.store.Sweep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if x := f.server.describe().Views[0].Stored; x == nil || x.Keys != 2 || x.Rows != 3 || x.Bytes <= 0 || x.Counted == "" {
+		t.Errorf("stored: %+v", x)
+	}
 	if set := d.Sets[0]; len(set.Features) != 2 || set.Request[0].Name != "amount" || set.Features[1].Name != "ratio" {
 		t.Errorf("set: %s", body)
 	}
@@ -65,6 +74,12 @@ func TestMetrics(t *testing.T) {
 		}
 	})
 	f.some()
+	if _, body := f.do("GET", "/metrics", ""); strings.Contains(body, "penstock_view_keys{") {
+		t.Error("what was never counted is shown")
+	}
+	if err := f.store.Sweep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	f.ask(`{"view": "spend", "entities": [{"user_id": "u1"}]}`)
 	f.ask(`{"view": "spent", "entities": [{"user_id": "u1"}]}`)
 	f.do("GET", "/some/where", "")
@@ -87,6 +102,8 @@ func TestMetrics(t *testing.T) {
 		`penstock_request_seconds_count{code="404",route="other"} 1`,
 		`penstock_freshness_seconds_bucket{le="0.01"}`,
 		`penstock_state_bytes{kind="disk"}`,
+		`penstock_view_keys{view="spend"} 2`, `penstock_view_rows{view="spend"} 3`, `penstock_view_blocks{view="by_shop"} 0`,
+		`penstock_view_counted_timestamp_seconds{view="spend"} `, `penstock_trimmed_rows_total{view="spend"} 0`,
 		`go_goroutines`, `process_open_fds`,
 	} {
 		if !strings.Contains(body, "\n"+line) {

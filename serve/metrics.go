@@ -67,7 +67,9 @@ func MetricNames() []string {
 		"penstock_build_info", "penstock_commit_seconds", "penstock_dirty_bytes", "penstock_entities_in_memory",
 		"penstock_entity_misses_total", "penstock_freshness_seconds",
 		"penstock_lag_records", "penstock_memory_bytes", "penstock_ready", "penstock_records_read_total",
-		"penstock_records_total", "penstock_request_seconds", "penstock_state_bytes", "penstock_watermark_delay_seconds",
+		"penstock_records_total", "penstock_request_seconds", "penstock_state_bytes", "penstock_sweep_seconds_total",
+		"penstock_trimmed_rows_total", "penstock_view_blocks", "penstock_view_bytes", "penstock_view_bytes_per_feature",
+		"penstock_view_counted_timestamp_seconds", "penstock_view_keys", "penstock_view_rows", "penstock_watermark_delay_seconds",
 	}
 }
 
@@ -86,6 +88,14 @@ var (
 	descDirty     = desc("penstock_dirty_bytes", "What of the memory is not yet durable.")
 	descHeads     = desc("penstock_entities_in_memory", "Entities of views that are in memory.")
 	descMisses    = desc("penstock_entity_misses_total", "Rows, since the start, whose entity was not in memory: each is merged with what is stored when it is flushed.")
+	descKeys      = desc("penstock_view_keys", "Entities that are stored of a view, as last counted; absent until then.", "view")
+	descRows      = desc("penstock_view_rows", "Rows that are stored of a view, as last counted; absent until then.", "view")
+	descBlocks    = desc("penstock_view_blocks", "Blocks of the archives of a view, as last counted; absent until then.", "view")
+	descBytes     = desc("penstock_view_bytes", "Keys and values that are stored of a view, as last counted; absent until then.", "view")
+	descEach      = desc("penstock_view_bytes_per_feature", "penstock_view_bytes by the number of the view's features.", "view")
+	descCounted   = desc("penstock_view_counted_timestamp_seconds", "When what is stored of a view was last counted.", "view")
+	descTrimmed   = desc("penstock_trimmed_rows_total", "Rows, since the start, that were dropped or folded since no answer needs them any more.", "view")
+	descSweep     = desc("penstock_sweep_seconds_total", "For how long, since the start, what is stored has been counted and trimmed.")
 	descBuild     = desc("penstock_build_info", "1, labelled with what is running.", "version", "goversion", "pipeline")
 )
 
@@ -94,7 +104,10 @@ type collector struct{ s *Server }
 
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descRecords, descRead, descLag, descWatermark, descState, descReady, descMemory, descDirty, descHeads, descMisses, descBuild} {
+	for _, d := range []*prometheus.Desc{
+		descRecords, descRead, descLag, descWatermark, descState, descReady, descMemory, descDirty, descHeads, descMisses,
+		descKeys, descRows, descBlocks, descBytes, descEach, descCounted, descTrimmed, descSweep, descBuild,
+	} {
 		out <- d
 	}
 }
@@ -132,7 +145,24 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	gauge(descMemory, float64(st.Memory))
 	gauge(descDirty, float64(st.Dirty))
 	gauge(descHeads, float64(st.Heads))
-	out <- prometheus.MustNewConstMetric(descMisses, prometheus.CounterValue, float64(st.Misses))
+	counter := func(d *prometheus.Desc, v float64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, v, labels...)
+	}
+	counter(descMisses, float64(st.Misses))
+	for i := range st.Stored {
+		x := &st.Stored[i]
+		counter(descTrimmed, float64(x.Trimmed), x.View)
+		if x.At == event.MinTime {
+			continue
+		}
+		gauge(descKeys, float64(x.Keys), x.View)
+		gauge(descRows, float64(x.Rows), x.View)
+		gauge(descBlocks, float64(x.Blocks), x.View)
+		gauge(descBytes, float64(x.Bytes), x.View)
+		gauge(descEach, float64(x.Bytes)/float64(max(x.Features, 1)), x.View)
+		gauge(descCounted, float64(x.At)/1e6, x.View)
+	}
+	counter(descSweep, st.Sweeping.Seconds())
 	ready := 0.0
 	if c.s.ready() == nil {
 		ready = 1

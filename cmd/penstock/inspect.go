@@ -53,10 +53,19 @@ func printInspection(e *env, x *feature.Inspection, stats state.Stats) error {
 	w := tabwriter.NewWriter(e.out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	p := func(format string, args ...any) { _, _ = fmt.Fprintf(w, format, args...) }
 	p("pipeline %s, format %d, %d commits, %.1f MiB on disk\n\n", x.Pipeline, x.Format, stats.Commits, float64(stats.DiskBytes)/(1<<20))
-	p("view\tversion\tentities\trows in heads\trows archived\tblocks\tMiB\tdepth\tlargest entity\t\n")
+	p("view\tversion\tentities\trows in heads\trows archived\tblocks\torphans\tdepth\tlargest entity\t\n")
 	for _, v := range x.Views {
-		p("%s\t%.8s\t%d\t%d\t%d\t%d\t%.1f\t%d\t%d\t\n", v.Name, v.Version, v.Entities, v.HeadRows, v.LeafRows,
-			v.Leaves+v.Nodes, float64(v.Bytes)/(1<<20), v.Depth, v.Largest)
+		p("%s\t%.8s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t\n", v.Name, v.Version, v.Entities, v.HeadRows, v.LeafRows,
+			v.Blocks, v.Orphans, v.Depth, v.Largest)
+	}
+	p("\nview\tMiB\tbytes per row\tbytes per entity\tbytes per feature\trows trimmed\tduplicates\t\n")
+	for _, v := range x.Views {
+		duplicates := int64(0)
+		for _, n := range v.Duplicates {
+			duplicates += n
+		}
+		p("%s\t%.1f\t%s\t%s\t%s\t%d\t%d\t\n", v.Name, float64(v.Bytes)/(1<<20), each(v.Bytes, v.Rows), each(v.Bytes, v.Entities),
+			each(v.Bytes, int64(v.Features)), v.Trimmed, duplicates)
 	}
 	p("\npartition\tnext\tseen\twatermark\tread\t\n")
 	for _, q := range x.Partitions {
@@ -74,4 +83,12 @@ func printInspection(e *env, x *feature.Inspection, stats state.Stats) error {
 		}
 	}
 	return w.Flush()
+}
+
+// each is a share of bytes; - of nothing.
+func each(bytes, n int64) string {
+	if n == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.1f", float64(bytes)/float64(n))
 }
