@@ -97,25 +97,22 @@ func (a *accumulator) addWords(words []uint64, e int, negative bool) {
 	}
 }
 
-// merge adds b. What b has to spare is left out: partials that are merged and used again in turn would
-// otherwise widen each other without end.
+// merge adds b. What b has to spare above is left out: partials that are merged and used again in turn
+// would otherwise widen each other without end. Its lowest limb stays the lowest: that of integers weighs 1.
 func (a *accumulator) merge(b *accumulator) {
-	lo, hi := 0, len(b.limbs)
-	for lo < hi && b.limbs[lo] == 0 {
-		lo++
+	n := len(b.limbs)
+	for n > 0 && b.limbs[n-1] == 0 {
+		n--
 	}
-	for lo < hi && b.limbs[hi-1] == 0 {
-		hi--
-	}
-	if lo == hi {
+	if n == 0 {
 		return
 	}
-	if lo+b.base < a.base || hi+b.base > a.base+len(a.limbs) {
-		a.grow(lo+b.base, hi+b.base)
+	if top := b.base + n; len(a.limbs) == 0 || b.base < a.base || top > a.base+len(a.limbs) {
+		a.grow(b.base, top)
 	}
 	off := b.base - a.base
-	for i, x := range b.limbs[lo:hi] {
-		a.limbs[off+lo+i] += x
+	for i, x := range b.limbs[:n] {
+		a.limbs[off+i] += x
 	}
 	if a.adds += b.adds; a.adds >= maxAdds {
 		a.normalise()

@@ -230,3 +230,13 @@ func TestAccumulatorWidthIsBounded(t *testing.T) {
 		t.Errorf("the sum of two doubles takes %d limbs", n)
 	}
 }
+
+// The lowest limb of a sum of integers weighs 1, whatever it is merged from.
+func TestMergeKeepsUnits(t *testing.T) {
+	var a, b accumulator
+	b.addLong(1 << 32)
+	a.merge(&b)
+	if words, e, negative := a.magnitude(nil); e != 0 || negative || len(words) != 1 || words[0] != 1<<32 {
+		t.Errorf("1<<32 is %v times 2^%d, negative: %v", words, e, negative)
+	}
+}
