@@ -259,7 +259,7 @@ func (k *keptScan) count() error {
 				continue
 			}
 			if pl.q.derived {
-				if err := k.r.derive(sc); err != nil {
+				if err := k.r.derive(sc, pl); err != nil {
 					return err
 				}
 			}

@@ -19,7 +19,6 @@ type lookups struct {
 	keys       []event.Value
 	args       []event.Value
 	out        Vector
-	before     bool // some value was asked for before the other view's history
 	incomplete bool // some value rests on lost records
 }
 
@@ -48,28 +47,34 @@ func (s *Store) selectLookups(v *pipeline.View) (sel *Selector, from []int) {
 	return b.sel, from
 }
 
-// derive computes the derived values of sc.row.
-func (r *Reader) derive(sc *viewScan) error {
+// derive computes the derived values of sc.row, which pl reads.
+func (r *Reader) derive(sc *viewScan, pl *plane) error {
 	l, q := sc.lookups, sc.q
 	if l.reader == nil {
 		l.reader = r.s.NewReader()
 		l.reader.cut, l.reader.cache = r.cut, r.cache
 	}
 	row := &sc.row
-	known := true
 	for i, in := range q.from {
 		l.keys[i] = row.Values[in]
-		known = known && !l.keys[i].IsNull()
 	}
 	clear(l.args)
-	if known {
+	known := func(x *pipeline.Lookup) bool {
+		return !slices.ContainsFunc(x.Keys, func(in int) bool { return row.Values[in].IsNull() })
+	}
+	if slices.ContainsFunc(q.v.plan.Lookups, known) {
 		at := Instant{AsOf: row.Time, AsServed: sc.served, within: true, arrived: sc.arrived}
 		if err := l.reader.Read(r.ctx, q.lookup, l.keys, nil, at, &l.out); err != nil {
 			return err
 		}
 		for i, st := range l.out.Status {
+			if !known(q.v.plan.Lookups[i]) { // a key that is null is nobody's
+				continue
+			}
 			l.args[i] = l.out.Values[i]
-			l.before = l.before || st == BeforeHistory
+			if st == BeforeHistory {
+				pl.early[pl.segment(row.Time)] = true
+			}
 			l.incomplete = l.incomplete || st == Incomplete
 		}
 		sc.later = sc.later || l.out.Later

@@ -30,6 +30,7 @@ type plane struct {
 	outer   span         // with q.inner: the window that they end in
 	bounds  []event.Time // ascending; segment i is [bounds[i], bounds[i+1])
 	covered []bool       // by segment: some window has it
+	early   []bool       // by segment: some row reads another view before that view's history
 	parts   []*agg.Partial
 	spare   []*agg.Partial
 	union   []*agg.Partial // by span, of windows of several segments
@@ -87,6 +88,8 @@ func (pl *plane) reset(at event.Time, sessions func(window.Spec) (start, end eve
 	pl.parts = resize(pl.parts, n)
 	pl.covered = resize(pl.covered, n)
 	clear(pl.covered)
+	pl.early = resize(pl.early, n)
+	clear(pl.early)
 	clear(pl.united)
 	for i := range pl.spans {
 		s := &pl.spans[i]
@@ -181,6 +184,15 @@ func (pl *plane) has(t event.Time) bool {
 
 // add counts a row of a time that some window covers.
 func (pl *plane) add(r *event.Row) { pl.part(pl.segment(r.Time)).Add(r) }
+
+// readsEarly tells whether some row of feature f's windows reads another view before that view's history.
+func (pl *plane) readsEarly(f *featureQuery) bool {
+	spans := pl.spans
+	if f.Inner == nil {
+		spans = spans[f.at : f.at+1]
+	}
+	return slices.ContainsFunc(spans, func(s span) bool { return slices.Contains(pl.early[s.from:s.to], true) })
+}
 
 // fold unites the segments of nested windows: each is merged into the one before it in time, so that the
 // first segment of a window then holds all of it. What is merged in is always later in time.

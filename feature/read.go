@@ -214,7 +214,7 @@ func (r *Reader) finishView(sc *viewScan, x *scratch, at Instant) {
 	for i := range q.features {
 		f := &q.features[i]
 		derived := f.plane >= 0 && q.planes[f.plane].derived
-		if at.AsOf < horizon || derived && sc.lookups.before {
+		if at.AsOf < horizon || derived && sc.planes[f.plane].readsEarly(f) {
 			x.values[f.slot], x.status[f.slot], x.times[f.slot] = event.Value{}, BeforeHistory, event.MinTime
 			continue
 		}

@@ -51,7 +51,7 @@ func (sc *viewScan) reset(at Instant) {
 		sc.arrived = at.arrived
 	}
 	if sc.lookups != nil {
-		sc.lookups.before, sc.lookups.incomplete = false, false
+		sc.lookups.incomplete = false
 	}
 	for i := range sc.lasts {
 		sc.lasts[i].reset()
@@ -211,7 +211,7 @@ func (r *Reader) addRow(sc *viewScan, pl *plane) error {
 		return nil
 	}
 	if pl.q.derived {
-		if err := r.derive(sc); err != nil {
+		if err := r.derive(sc, pl); err != nil {
 			return err
 		}
 	}
