@@ -30,6 +30,15 @@ func (c *crashing) Commit(b *state.Batch) error {
 	return c.Store.Commit(b)
 }
 
+// crashAt is a memory that crashes after k commits, and whose commits are small.
+func crashAt(k int64) (*state.Memory, *crashing) {
+	mem := state.NewMemory()
+	mem.SetLimits(6, 300<<10)
+	c := &crashing{Store: mem}
+	c.left.Store(k)
+	return mem, c
+}
+
 // valueSize is the length of the value at an offset: now and then a dead letter takes several pieces.
 func valueSize(offset int64) int {
 	if offset%5 == 0 {
@@ -110,10 +119,7 @@ func TestCrashAtEveryCommit(t *testing.T) {
 	}
 	for k := int64(1); ; k += step {
 		rng := rand.New(rand.NewPCG(uint64(k), 3))
-		mem := state.NewMemory()
-		mem.SetLimits(6, 300<<10)
-		c := &crashing{Store: mem}
-		c.left.Store(k)
+		mem, c := crashAt(k)
 		s := testOpen(t, c, plan, 2)
 		err := offer(ctx, rng, s, plan, records, value)
 		s.abandon()
@@ -258,10 +264,7 @@ func TestCrashBeforeTheFirstHead(t *testing.T) {
 	plan := testPlan(t, countPipeline)
 	orphans := int64(0)
 	for k := int64(1); ; k++ {
-		mem := state.NewMemory()
-		mem.SetLimits(6, 300<<10)
-		c := &crashing{Store: mem}
-		c.left.Store(k)
+		mem, c := crashAt(k)
 		s := testOpen(t, c, plan, 1)
 		p := s.Partition(plan.Sources[0], 0)
 		err := addMany(t, p, plan, 6000)

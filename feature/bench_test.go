@@ -103,16 +103,7 @@ func benchIngest(b *testing.B, users []uint32) {
 	rss := watchMemory()
 	cpu := cpuTime()
 	start := time.Now()
-	const parts = 4
-	var wg sync.WaitGroup
-	for p := range parts {
-		wg.Add(1)
-		go func() {
-			defer wg.Done()
-			benchPartition(b, s, plan, int32(p), users[p*len(users)/parts:(p+1)*len(users)/parts], len(users))
-		}()
-	}
-	wg.Wait()
+	benchFeed(b, s, plan, users)
 	fed := time.Since(start)
 	flush := s.Flush
 	if off {
@@ -148,15 +139,29 @@ func benchName(b []byte, user uint32) {
 	}
 }
 
+// benchBase is when the events of benchFeed begin.
+const benchBase = event.Time(1_700_000_000_000_000)
+
+// benchFeed hands over one event of each of users, in four partitions at once.
+func benchFeed(b *testing.B, s *Store, plan *pipeline.Plan, users []uint32) {
+	const parts = 4
+	var wg sync.WaitGroup
+	for p := range parts {
+		wg.Go(func() {
+			benchPartition(b, s, plan, int32(p), users[p*len(users)/parts:(p+1)*len(users)/parts], len(users))
+		})
+	}
+	wg.Wait()
+}
+
 func benchPartition(b *testing.B, s *Store, plan *pipeline.Plan, num int32, users []uint32, total int) {
 	p := s.Partition(plan.Sources[0], num)
 	rng := rand.New(rand.NewPCG(uint64(num), 7))
 	countries := []event.Value{event.StringOf("US"), event.StringOf("DE"), event.StringOf("FR"), event.StringOf("JP")}
 	rec := Record{Slots: make([]event.Value, len(plan.Sources[0].Columns))}
 	name := []byte("u0000000")
-	base := event.Time(1_700_000_000_000_000)
 	for i, u := range users {
-		t := base.Add(event.Duration(int64(i) * int64(2*event.Hour) / int64(len(users)) / 1000 * 1000))
+		t := benchBase.Add(event.Duration(int64(i) * int64(2*event.Hour) / int64(len(users)) / 1000 * 1000))
 		if i%10 == 0 {
 			t = t.Add(-event.Duration(rng.Int64N(int64(30 * event.Second))))
 		}

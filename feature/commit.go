@@ -168,9 +168,14 @@ func (s *Store) Flush(ctx context.Context) error {
 	if err := s.waitApplied(ctx); err != nil {
 		return err
 	}
+	return s.ask(ctx, &s.work.waiters)
+}
+
+// ask puts itself on a list of the committer, which work.mu guards, and waits for the answer.
+func (s *Store) ask(ctx context.Context, list *[]chan error) error {
 	w := make(chan error, 1)
 	s.work.mu.Lock()
-	s.work.waiters = append(s.work.waiters, w)
+	*list = append(*list, w)
 	s.work.mu.Unlock()
 	s.work.kick()
 	select {

@@ -47,9 +47,6 @@ type benchRow struct {
 	at   event.Time
 }
 
-// benchBase is when the events of benchPartition begin.
-const benchBase = event.Time(1_700_000_000_000_000)
-
 // benchStore is a store in Badger that has counted one event of each of users.
 func benchStore(b *testing.B, users []uint32) *Store {
 	plan := testPlanSchema(b, benchPipeline, benchSchema)
@@ -71,14 +68,7 @@ func benchStore(b *testing.B, users []uint32) *Store {
 			b.Error(err)
 		}
 	})
-	const parts = 4
-	var wg sync.WaitGroup
-	for p := range parts {
-		wg.Go(func() {
-			benchPartition(b, s, plan, int32(p), users[p*len(users)/parts:(p+1)*len(users)/parts], len(users))
-		})
-	}
-	wg.Wait()
+	benchFeed(b, s, plan, users)
 	if err := s.Flush(b.Context()); err != nil {
 		b.Fatal(err)
 	}

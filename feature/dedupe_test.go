@@ -153,10 +153,7 @@ func TestDedupeCrash(t *testing.T) {
 	value := make([]byte, 200<<10)
 	for k := int64(1); ; k++ {
 		rng := rand.New(rand.NewPCG(uint64(k), 23))
-		mem := state.NewMemory()
-		mem.SetLimits(6, 300<<10)
-		c := &crashing{Store: mem}
-		c.left.Store(k)
+		mem, c := crashAt(k)
 		s := testOpen(t, c, plan, 2)
 		err := offer(ctx, rng, s, plan, records, value)
 		s.abandon()

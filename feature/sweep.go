@@ -38,7 +38,6 @@ type sweeper struct {
 	pass    passMark // of the pass under way
 	sums    []census // by view id, of the pass under way
 	last    passMark // of the last pass that ended
-	counted []census // by view id, of the last pass that ended
 	waiters []chan error
 	blocks  census // blocks put since the start
 
@@ -53,7 +52,6 @@ type census struct{ keys, rows, blocks, bytes int64 }
 
 // passMark is what decides whether another pass is due.
 type passMark struct {
-	known   bool
 	written int64
 	limits  []event.Time // by view id
 }
@@ -72,7 +70,6 @@ type swept struct {
 
 func (w *sweeper) init(views []*view) {
 	w.trimmed = make([]atomic.Int64, len(views))
-	w.counted = make([]census, len(views))
 	w.last.limits = make([]event.Time, len(views))
 }
 
@@ -82,21 +79,7 @@ func (s *Store) Sweep(ctx context.Context) error {
 	if err := s.Flush(ctx); err != nil {
 		return err
 	}
-	w := make(chan error, 1)
-	s.work.mu.Lock()
-	s.work.sweeps = append(s.work.sweeps, w)
-	s.work.mu.Unlock()
-	s.work.kick()
-	select {
-	case err := <-w:
-		return err
-	case <-s.failed:
-		return s.Err()
-	case <-s.ended:
-		return errClosed
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return s.ask(ctx, &s.work.sweeps)
 }
 
 // takeSweeps begins a new pass for those who have asked for one.
@@ -147,11 +130,12 @@ func (c *committer) sweepOn(ctx context.Context) (time.Duration, error) {
 // passDue tells that what the last pass has counted is not true any more, or that there is something to trim.
 func (c *committer) passDue() bool {
 	w := &c.sweep
-	if !w.last.known || failpoint.Armed() == failpoint.Sweep {
+	p := w.published.Load()
+	if p == nil || failpoint.Armed() == failpoint.Sweep {
 		return true
 	}
 	total := int64(0)
-	for _, x := range w.counted {
+	for _, x := range p.sums {
 		total += x.bytes
 	}
 	return w.written.Load()-w.last.written > total/4+(1<<10) || c.moved(w.last, 8)
@@ -181,7 +165,7 @@ func (c *committer) beginPass() {
 	w := &c.sweep
 	w.cursor, w.at = []byte{}, swept{}
 	w.sums = make([]census, len(c.store.views))
-	w.pass = passMark{known: true, written: w.written.Load(), limits: make([]event.Time, len(c.store.views))}
+	w.pass = passMark{written: w.written.Load(), limits: make([]event.Time, len(c.store.views))}
 	for _, v := range c.store.views {
 		w.pass.limits[v.id] = event.Time(v.limit.Load())
 	}

@@ -77,10 +77,7 @@ func TestSweepDeletesOrphans(t *testing.T) {
 	plan := testPlan(t, countPipeline)
 	orphans := int64(0)
 	for k := int64(1); ; k++ {
-		mem := state.NewMemory()
-		mem.SetLimits(6, 300<<10)
-		c := &crashing{Store: mem}
-		c.left.Store(k)
+		mem, c := crashAt(k)
 		s := testOpen(t, c, plan, 1)
 		p := s.Partition(plan.Sources[0], 0)
 		err := addMany(t, p, plan, 2000)

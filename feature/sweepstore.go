@@ -51,7 +51,7 @@ func (c *committer) endPass(ctx context.Context) error {
 	if err := c.settle(ctx); err != nil {
 		return err
 	}
-	w.cursor, w.last, w.counted = nil, w.pass, w.sums
+	w.cursor, w.last = nil, w.pass
 	w.published.Store(&published{rec.At, w.sums})
 	return nil
 }
@@ -70,12 +70,12 @@ func (c *committer) restoreCensus(snap state.Snapshot) error {
 		return fmt.Errorf("read the counts of the last sweep: %w", err)
 	}
 	w := &c.sweep
-	w.last.known = true
+	sums := make([]census, len(c.store.views))
 	for _, v := range c.store.views {
 		x := rec.Views[v.plan.Name]
-		w.counted[v.id], w.last.limits[v.id] = census{x.Keys, x.Rows, x.Blocks, x.Bytes}, x.Limit
+		sums[v.id], w.last.limits[v.id] = census{x.Keys, x.Rows, x.Blocks, x.Bytes}, x.Limit
 	}
-	w.published.Store(&published{rec.At, w.counted})
+	w.published.Store(&published{rec.At, sums})
 	return nil
 }
 
