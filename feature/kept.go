@@ -198,7 +198,7 @@ func (k *keptScan) pick(b []byte, lo, hi event.Time, ids map[event.Value]event.T
 			}
 		}
 		if sc.counts() {
-			sc.seen = true
+			sc.see(t)
 			k.rows = append(k.rows, idRow{t: t, id: id, pass: sc.row.Pass, b: row})
 		}
 	}
@@ -272,7 +272,7 @@ func (k *keptScan) count() error {
 	return nil
 }
 
-// see tells whether there is any row: if so, one counts.
+// see tells whether the entity is known: of the rows that make it so, one counts.
 func (k *keptScan) see() error {
 	sc := k.sc
 	for b := k.head; len(b) > 0 && !sc.seen; {
@@ -280,7 +280,7 @@ func (k *keptScan) see() error {
 		if b, err = sc.q.v.c.next(b, &sc.row); err != nil {
 			return err
 		}
-		sc.seen = sc.counts()
+		sc.seen = sc.row.Time >= sc.since && sc.counts()
 	}
 	if sc.seen || k.root == nil {
 		return nil

@@ -146,7 +146,7 @@ func (r *Reader) scanLeafLast(sc *viewScan, l *lastRows, e *entry) error {
 			return fmt.Errorf("read block %d: %w", e.id, err)
 		}
 		if sc.counts() {
-			sc.seen = true
+			sc.see(t)
 			l.add(&sc.row)
 		}
 	}

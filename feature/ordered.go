@@ -120,7 +120,7 @@ func (w *orderedWalk) leaf(e *entry) error {
 			return fmt.Errorf("read block %d: %w", e.id, err)
 		}
 		if w.sc.counts() {
-			w.sc.seen = true
+			w.sc.see(w.sc.row.Time)
 			if err := w.r.addRow(w.sc, w.pl); err != nil {
 				return err
 			}

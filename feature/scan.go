@@ -21,7 +21,8 @@ type viewScan struct {
 	served   bool       // only rows that had arrived
 	lookups  *lookups   // nil if no feature of another view is read
 	cut      map[int32]int64
-	seen     bool         // a row lies before asOf
+	since    event.Time   // rows before it do not make the entity known
+	seen     bool         // the entity is known: a row lies in [since, asOf)
 	later    bool         // a row that arrived after asOf was met
 	times    []event.Time // scratch
 	kept     keptScan     // scratch
@@ -47,6 +48,7 @@ func (sc *viewScan) init(q *viewQuery) {
 
 func (sc *viewScan) reset(at Instant) {
 	sc.asOf, sc.arrived, sc.served, sc.seen, sc.later = at.AsOf, at.AsOf, at.AsServed, false, false
+	sc.since = sc.q.v.since(at.AsOf)
 	if at.within {
 		sc.arrived = at.arrived
 	}
@@ -183,7 +185,7 @@ func (r *Reader) scanRows(sc *viewScan, b []byte) error {
 		row := b
 		b = rest
 		t := rowTime(row)
-		if t >= sc.asOf || (t < reach && sc.seen && !sc.lastsWant(t)) {
+		if t >= sc.asOf || (t < reach && (sc.seen || t < sc.since) && !sc.lastsWant(t)) {
 			continue
 		}
 		if _, err := sc.q.v.c.next(row, &sc.row); err != nil {
@@ -192,7 +194,7 @@ func (r *Reader) scanRows(sc *viewScan, b []byte) error {
 		if !sc.counts() {
 			continue
 		}
-		sc.seen = true
+		sc.see(t)
 		for i := range sc.planes {
 			if err := r.addRow(sc, &sc.planes[i]); err != nil {
 				return err
@@ -259,7 +261,7 @@ func (sc *viewScan) merge(pl *plane, e *entry) error {
 	if err := pl.part(pl.segment(e.minT)).MergeEncoded(e.sum); err != nil {
 		return fmt.Errorf("merge block %d: %w", e.id, err)
 	}
-	sc.seen = true
+	sc.see(e.maxT)
 	return nil
 }
 
@@ -351,7 +353,7 @@ func (r *Reader) scanLeafRows(sc *viewScan, pl *plane, id uint64, b []byte) erro
 			return fmt.Errorf("read block %d: %w", id, err)
 		}
 		if sc.counts() {
-			sc.seen = true
+			sc.see(t)
 			if err := r.addRow(sc, pl); err != nil {
 				return err
 			}
@@ -360,11 +362,15 @@ func (r *Reader) scanLeafRows(sc *viewScan, pl *plane, id uint64, b []byte) erro
 	return nil
 }
 
-// anyRow tells whether the archive holds a row of the past that is asked for.
+// see notes a row of the past that is asked for.
+func (sc *viewScan) see(t event.Time) { sc.seen = sc.seen || t >= sc.since }
+
+// anyRow tells whether the archive holds a row of the past that is asked for, recent enough to make the entity
+// known.
 func (r *Reader) anyRow(sc *viewScan, n *node) (bool, error) {
 	for i := range n.entries {
 		e := &n.entries[i]
-		if e.minT >= sc.asOf {
+		if e.minT >= sc.asOf || e.maxT < sc.since {
 			continue
 		}
 		if e.maxT < sc.asOf && sc.usable(e) {
@@ -397,7 +403,7 @@ func (r *Reader) scanLeafSeen(sc *viewScan, e *entry) error {
 		if b, err = sc.q.v.c.next(b, &sc.row); err != nil {
 			return fmt.Errorf("read block %d: %w", e.id, err)
 		}
-		sc.seen = sc.counts()
+		sc.seen = sc.row.Time >= sc.since && sc.counts()
 	}
 	return nil
 }

@@ -70,7 +70,8 @@ type view struct {
 	srcs []*source
 	c    *codec
 
-	limit atomic.Int64 // an instant, see limits; MinTime: none yet
+	bounded bool         // all windows are
+	limit   atomic.Int64 // an instant, see limits; MinTime: none yet
 
 	dropped      dropped // nil without dedupe
 	droppedMoved bool    // since the last commit was built; the committer's
@@ -226,7 +227,7 @@ func (s *Store) bind(old storedPlan) {
 	s.views = make([]*view, len(s.plan.Views))
 	s.overflows = make([]atomic.Int64, len(s.plan.Views))
 	for i, p := range s.plan.Views {
-		v := &view{plan: p, id: uint16(i), c: newCodec(p)}
+		v := &view{plan: p, id: uint16(i), c: newCodec(p), bounded: bounded(p)}
 		v.limit.Store(int64(event.MinTime))
 		if o, ok := old.Views[p.Name]; ok {
 			v.id = o.ID

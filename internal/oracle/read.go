@@ -8,6 +8,7 @@ import (
 
 	"github.com/penstock-ml/penstock/event"
 	"github.com/penstock-ml/penstock/pipeline"
+	"github.com/penstock-ml/penstock/transforms/window"
 )
 
 // Row is an accepted row with the key of its entity.
@@ -58,6 +59,7 @@ func Read(v *pipeline.View, rows []Row, key []event.Value, asOf event.Time, asSe
 			past = append(past, r)
 		}
 	}
+	known := isKnown(v, past, asOf)
 	past = Kept(v, past)
 	slices.SortFunc(past, func(a, b Row) int { return a.Compare(&b.Row) })
 	for i, f := range v.Features {
@@ -65,17 +67,29 @@ func Read(v *pipeline.View, rows []Row, key []event.Value, asOf event.Time, asSe
 			answers[i] = Answer{Status: BeforeHistory, EventTime: event.MinTime}
 			continue
 		}
-		answers[i] = feature(v, f, past, asOf)
+		answers[i] = feature(v, f, past, asOf, known)
 	}
 	return answers
 }
 
+// isKnown tells whether rows of the past make their entity known: any if a feature's window has no bound, else one that
+// is not older than the rows that the view keeps for the instant.
+func isKnown(v *pipeline.View, past []Row, asOf event.Time) bool {
+	for _, f := range v.Features {
+		switch f.Window.Kind {
+		case window.Lifetime, window.LastN, window.Session:
+			return len(past) > 0
+		}
+	}
+	return slices.ContainsFunc(past, func(r Row) bool { return r.Time.Add(v.Keep) >= asOf })
+}
+
 // feature answers f over the entity's rows before asOf, which are in tie order.
-func feature(v *pipeline.View, f *pipeline.Feature, past []Row, asOf event.Time) Answer {
+func feature(v *pipeline.View, f *pipeline.Feature, past []Row, asOf event.Time, known bool) Answer {
 	r := answer(v, f, past, asOf)
 	a := Answer{Value: r.value, EventTime: r.newest, result: r}
 	switch {
-	case len(past) == 0:
+	case !known:
 		a.Status = NotFound
 	case r.newest != event.MinTime && f.TTL > 0 && asOf.Sub(r.newest) > f.TTL:
 		a.Value, a.Status = event.Value{}, Expired

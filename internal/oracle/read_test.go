@@ -25,7 +25,7 @@ func last(n int) window.Spec { return window.Spec{Kind: window.LastN, N: n} }
 
 // spend is a view over an amount, with filter 0.
 func spend(features ...*pipeline.Feature) *pipeline.View {
-	v := &pipeline.View{Name: "spend", Features: features, Layout: agg.Layout{Groups: []agg.Group{
+	v := &pipeline.View{Name: "spend", Features: features, Keep: 1000, Layout: agg.Layout{Groups: []agg.Group{
 		{Input: 0, Type: double, Filter: -1},
 		{Input: 0, Type: double, Filter: 0},
 		{Input: -1, Filter: -1},
