@@ -179,6 +179,10 @@ func missingHint(k key) string {
 
 func (c *compiler) unknownKey(f field, o *object, within string) {
 	f.value.markBad()
+	if o == windowGrammar && aheadGrammar.key(f.key.text) != nil {
+		c.fail(f.key, aheadHint, "%s: %s looks ahead, and only a label may", within, f.key.text)
+		return
+	}
 	hint := "the keys here are " + strings.Join(o.shownKeys(), ", ")
 	if near := diag.Nearest(f.key.text, o.keyNames()); near != "" {
 		hint = fmt.Sprintf("did you mean %s?", near)

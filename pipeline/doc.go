@@ -13,7 +13,7 @@ import (
 func (d *featureDecl) doc(b *bound) string {
 	text := d.aggregateDecl.what(b)
 	if d.inner != nil {
-		when := windowDoc(d.window) // "over the 1h before", "from 7d to 1d before"
+		when := d.when() // "over the 1h before", "from 7d to 1d before"
 		if rest, ok := strings.CutPrefix(when, "over "); ok {
 			when = "within " + rest
 		}
@@ -22,7 +22,7 @@ func (d *featureDecl) doc(b *bound) string {
 			text += ", those without events too"
 		}
 	} else {
-		text += " " + windowDoc(d.window)
+		text += " " + d.when()
 	}
 	if d.where != nil {
 		text += ", where " + oneLine(d.where.text)
@@ -32,6 +32,14 @@ func (d *featureDecl) doc(b *bound) string {
 		text += "; " + strings.Join(notes, "; ")
 	}
 	return text
+}
+
+// when says over which events.
+func (d *featureDecl) when() string {
+	if d.label != nil {
+		return d.label.label.windowDoc()
+	}
+	return windowDoc(d.window)
 }
 
 // what names the aggregate, its parameters and columns.

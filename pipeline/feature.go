@@ -19,6 +19,7 @@ type featureDecl struct {
 	def     *node // `default:`
 	noDef   bool  // `default: null`
 	feature *Feature
+	label   *labelScope // it is a label's, not a feature of the view
 }
 
 // declareFeatures reads `features` and `each`.
@@ -40,7 +41,7 @@ func (v *viewScope) declareFeatures() {
 			}
 		}
 	}
-	if !v.n.has("features") && !v.n.has("each") {
+	if !v.view.Hidden && !v.n.has("features") && !v.n.has("each") {
 		v.c.failAt(v.key.span, "add features: {tx_1h: {count: \"*\", window: 1h}}", "%s has neither features nor each", v.in)
 	}
 }
@@ -184,11 +185,13 @@ func (c *compiler) checkEachName(d *featureDecl, at *node) bool {
 
 // compileFeature binds a feature to the view's inputs, filters and groups.
 func (v *viewScope) compileFeature(d *featureDecl) {
-	v.view.Features = append(v.view.Features, &Feature{
-		View: v.view, Name: d.name, Call: agg.Call{Func: d.fn}, Filter: -1, Window: d.window,
-		TTL: durationOr(d.ttl, durationOr(v.n.get("ttl"), 0)),
-	})
-	d.feature = v.view.Features[len(v.view.Features)-1]
+	d.feature = &Feature{View: v.view, Name: d.name, Call: agg.Call{Func: d.fn}, Filter: -1, Window: d.window}
+	if d.label != nil {
+		v.view.Ahead = append(v.view.Ahead, d.feature)
+	} else {
+		v.view.Features = append(v.view.Features, d.feature)
+		d.feature.TTL = durationOr(d.ttl, durationOr(v.n.get("ttl"), 0))
+	}
 	if v.entity != nil && v.entity.hasKey(d.name) {
 		v.c.warn(d.at, "an export of the view would have two columns of that name; give the feature another", "%s has the name of a key of entity %q", d.in, v.entity.entity.Name)
 	}
@@ -226,7 +229,7 @@ func (v *viewScope) compileDefault() {
 	}
 	for _, d := range v.decls {
 		f := d.feature
-		if d.noDef || d.def != nil || f == nil || f.Type.Kind == event.Null {
+		if d.label != nil || d.noDef || d.def != nil || f == nil || f.Type.Kind == event.Null {
 			continue
 		}
 		value, problem := constant(n, f.Type)

@@ -34,6 +34,9 @@ const (
 	columnTypeText        // a type of a key or a request column
 	intText               // a whole number
 	numberText            // a number
+	instantText           // an instant, or a date
+	shareText             // a percentage, or a number above 0 and at most 1
+	splitShareText        // a share, or rest
 )
 
 // shape is what may stand at a place: any of its parts that are set.

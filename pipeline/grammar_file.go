@@ -17,6 +17,8 @@ var grammar = &object{
 		{name: "entities", shape: &shape{names: &shape{names: typeShape(keyTypes), label: "key"}, label: "entity"}, required: true, doc: "What features are about, by name: the key columns and their types (" + joinCode(keyTypes) + "). Several columns make a composite key."},
 		{name: "views", shape: &shape{names: &shape{object: viewGrammar}, label: "view"}, required: true, doc: "The feature views, by name: features of one entity computed from one source."},
 		{name: "feature_sets", shape: &shape{names: &shape{object: setGrammar}, label: "feature set"}, doc: "The feature sets, by name: the ordered columns that a model takes."},
+		{name: "labels", shape: labelsShape, doc: "The labels, by name: what comes after an instant, for models to learn from."},
+		{name: "exports", shape: exportsShape, doc: "The exports, by name: training tables."},
 	},
 }
 

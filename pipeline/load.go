@@ -88,6 +88,8 @@ type compiler struct {
 	sources  []*sourceScope
 	entities []*entityScope
 	views    []*viewScope
+	labels   []*labelScope
+	exports  []*exportScope
 }
 
 // secretSpan is where a secret begins, and how many lines behind it may hold more of it.
@@ -119,8 +121,10 @@ func (c *compiler) compile(root *node) {
 	c.compileState(root.get("state"))
 	c.compileSources(root.get("sources"))
 	c.compileEntities(root.get("entities"))
-	c.compileViews(root.get("views"))
+	c.compileViews(root)
 	c.compileSets(root.get("feature_sets"))
+	c.compileLabels()
+	c.compileExports()
 	if !c.diags.HasErrors() {
 		c.warnUnused()
 	}

@@ -223,10 +223,25 @@ func (c *compiler) settleLookups() {
 			}
 		}
 	}
+	c.settleHidden()
 	for _, v := range c.views {
 		if v.typed && v.view.Entity != nil && v.n.kind == mappingNode {
 			v.view.Storage = v.storageText()
 			v.view.Version = versionOf(v.view.Storage)
+		}
+	}
+}
+
+// settleHidden lets the views of labels and spines answer as far back as any view that users wrote.
+func (c *compiler) settleHidden() {
+	longest := event.Duration(0)
+	for _, v := range c.views {
+		longest = max(longest, v.view.History)
+	}
+	for _, v := range c.views {
+		if v.view.Hidden {
+			v.view.Keep += longest - v.view.History
+			v.view.History = longest
 		}
 	}
 }

@@ -18,6 +18,8 @@ type Plan struct {
 	Entities []*Entity
 	Views    []*View
 	Sets     []*Set
+	Labels   []*Label
+	Exports  []*Export
 }
 
 // State is the `state:` block.
@@ -135,6 +137,8 @@ type View struct {
 	Dedupe   *Dedupe    // nil: every row counts
 	Layout   agg.Layout
 	Features []*Feature // in the order written, `each` after `features`
+	Ahead    []*Feature // of labels: asked as of the end of their window, and by exports only
+	Hidden   bool       // not written by users: it keeps the rows of a source for labels and exports
 	History  event.Duration
 	Keep     event.Duration // rows older than the watermark less Keep are late: History + longest bounded window
 	Version  string         // hash of the definition, hex

@@ -122,6 +122,12 @@ func (f format) reference(values []string) string {
 		return "a whole number"
 	case numberText:
 		return "a number"
+	case instantText:
+		return "an instant, or a date"
+	case shareText:
+		return "a share"
+	case splitShareText:
+		return "a share, or `rest`"
 	case sizeText:
 		return "a size"
 	case startText:

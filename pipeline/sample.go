@@ -2,15 +2,9 @@ package pipeline
 
 import (
 	"fmt"
-	"math"
-	"strconv"
-	"strings"
 
 	"github.com/penstock-ml/penstock/transforms/expr"
 )
-
-// sampleBuckets is how finely `sample:` can choose.
-const sampleBuckets = 1_000_000
 
 // sampleText is `sample:` as a condition; empty without one.
 func (v *viewScope) sampleText() string {
@@ -19,21 +13,15 @@ func (v *viewScope) sampleText() string {
 	if by == nil || keep == nil || by.bad || keep.bad || by.kind != scalarNode || keep.kind != scalarNode {
 		return ""
 	}
-	text := strings.TrimSpace(keep.text)
-	number, percent := strings.CutSuffix(text, "%")
-	share, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
-	if percent {
-		share /= 100
-	}
-	buckets := math.Round(share * sampleBuckets)
-	if err != nil || !(share > 0 && share <= 1) || buckets < 1 {
+	buckets, ok := parseShare(keep.text)
+	if !ok {
 		v.c.fail(keep, "write a share like 10% or 0.1; the least is 0.0001%", "%s: sample: keep %q is not a share", v.in, keep.shown())
 		return ""
 	}
 	if v.expression(by, v.in+": sample: by") == nil { // a mistake, or the fields are not known
 		return ""
 	}
-	condition := fmt.Sprintf("hash_bucket(%s, %d) < %.0f", by.text, sampleBuckets, buckets)
+	condition := fmt.Sprintf("hash_bucket(%s, %d) < %d", by.text, shareBuckets, buckets)
 	if _, err := expr.Compile(condition, v.lookup, v.known()); err != nil {
 		v.c.exprErrorHint(by, v.in+": sample: by", err, "")
 		return ""

@@ -92,7 +92,7 @@ func objectSchema(o *object) map[string]any {
 	if len(choice) > 0 {
 		out["oneOf"] = choice
 	}
-	if slices.Contains([]*object{featureGrammar, innerGrammar, termGrammar}, o) {
+	if slices.Contains([]*object{featureGrammar, innerGrammar, termGrammar, labelAggregateGrammar}, o) {
 		var any_ []any
 		for _, name := range agg.Names() {
 			if o.key(name) != nil {
@@ -155,6 +155,14 @@ func scalarSchema(s *shape) map[string]any {
 		return map[string]any{"anyOf": []any{map[string]any{"type": "integer"}, pattern(`^[+-]?[0-9]+$`)}}
 	case numberText:
 		return map[string]any{"anyOf": []any{map[string]any{"type": "number"}, pattern(`^[+-]?[0-9.]`)}}
+	case instantText:
+		return pattern(`^[0-9]{4}-[0-9]{2}-[0-9]{2}(T|$)`)
+	case shareText, splitShareText:
+		share := `^[0-9.eE-]+ *%?$`
+		if s.format == splitShareText {
+			share += `|^rest$`
+		}
+		return map[string]any{"anyOf": []any{map[string]any{"type": "number"}, pattern(share)}}
 	case secretScalar:
 		return map[string]any{"type": "string", "pattern": `\$\{`}
 	case refText, brokerText:

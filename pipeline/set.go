@@ -201,6 +201,9 @@ func (c *compiler) findFeature(dotted string) (f *Feature, known bool, message, 
 		for _, f := range v.view.Features {
 			names = append(names, f.Name)
 		}
+		if slices.ContainsFunc(c.labels, func(l *labelScope) bool { return l.label.Name == name }) {
+			return nil, false, fmt.Sprintf("view %q has no feature %q", view, name), name + " is a label, which lies ahead: only exports have labels"
+		}
 		return nil, false, fmt.Sprintf("view %q has no feature %q", view, name), diag.Suggest(name, "features of "+view, names)
 	}
 	return nil, false, fmt.Sprintf("there is no view %q", view), diag.Suggest(view, "views", views)

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/penstock-ml/penstock/event"
 	"github.com/penstock-ml/penstock/internal/diag"
@@ -54,6 +55,12 @@ func (f format) describe(values []string) string {
 		return "a whole number"
 	case numberText:
 		return "a number"
+	case instantText:
+		return "an instant or a date"
+	case shareText:
+		return "a share like 10%"
+	case splitShareText:
+		return "a share like 10%, or rest"
 	}
 	return "a text"
 }
@@ -116,6 +123,12 @@ func (c *compiler) checkScalar(n *node, s *shape, in, name string) {
 		if _, ok := parseNumber(n.text); !ok {
 			c.fail(n, "", "%s %q is not a number", at, n.shown())
 		}
+	case instantText:
+		if _, _, err := parseInstant(n.text); err != nil {
+			c.fail(n, "write an instant like 2013-01-05T10:00:00Z, or a date like 2013-01-05", "%s %q is neither an instant nor a date", at, n.shown())
+		}
+	case shareText, splitShareText:
+		c.checkShare(n, s.format, at)
 	case urlText:
 		c.checkURL(n, at)
 	case secretScalar:
@@ -171,6 +184,9 @@ func (c *compiler) checkDuration(n *node, f format, in, name string) {
 	switch {
 	case err != nil:
 		hint := durationGuess(n.text)
+		if strings.HasPrefix(n.text, "-") && numberUnit.MatchString(n.text[1:]) {
+			hint = aheadHint
+		}
 		if f == windowText && slices.Contains(calendarUnits, strings.ToLower(n.text)) {
 			hint = fmt.Sprintf("write {calendar: %s}, or a duration like 1d", strings.ToLower(n.text))
 		}
@@ -292,4 +308,41 @@ func parseStart(s string) (Start, error) {
 	}
 	t, err := event.ParseTime(s)
 	return Start{At: t}, err
+}
+
+// parseInstant reads an instant, or a date: then the instant is its midnight in UTC.
+func parseInstant(s string) (t event.Time, date bool, err error) {
+	if d, err := time.Parse(time.DateOnly, s); err == nil {
+		return event.FromGo(d), true, nil
+	}
+	t, err = event.ParseTime(s)
+	return t, false, err
+}
+
+// shareBuckets is how finely a share can be given.
+const shareBuckets = 1_000_000
+
+// parseShare reads 10% or 0.1 as buckets of a million; ok is false if it is none of 1 to a million.
+func parseShare(s string) (buckets int64, ok bool) {
+	number, percent := strings.CutSuffix(strings.TrimSpace(s), "%")
+	share, ok := parseNumber(strings.TrimSpace(number))
+	if percent {
+		share /= 100
+	}
+	buckets = int64(math.Round(min(max(share, 0), 2) * shareBuckets))
+	return buckets, ok && share > 0 && share <= 1 && buckets >= 1
+}
+
+// checkShare reports what is no share.
+func (c *compiler) checkShare(n *node, f format, at string) {
+	if f == splitShareText && n.text == "rest" {
+		return
+	}
+	if _, ok := parseShare(n.text); !ok {
+		hint := "write a share like 10% or 0.1; the least is 0.0001%"
+		if f == splitShareText {
+			hint += "; rest is all that is left"
+		}
+		c.fail(n, hint, "%s %q is not a share", at, n.shown())
+	}
 }

@@ -47,7 +47,7 @@ func (scope *viewScope) storageText() string {
 	for i, g := range v.Layout.Groups {
 		line("group %d input %d filter %d parts %d%s", i, g.Input, g.Filter, g.Parts, groupText(g))
 	}
-	for _, f := range v.Features {
+	for _, f := range slices.Concat(v.Features, v.Ahead) {
 		line("feature %s group %d filter %d window %s%s", f.Func, f.Group, f.Filter, f.Window, callText(&f.Call))
 		if in := f.Inner; in != nil {
 			line("inner %s group %d window %s empty %v%s", in.Func, in.Group, in.Window, in.Empty, callText(&in.Call))

@@ -62,6 +62,7 @@ type viewScope struct {
 	types    []event.Type    // of Computed
 	broken   map[string]bool
 	decls    []*featureDecl
+	spines   []*spineScope // whose rows are the view's
 
 	feed    feed
 	more    []*viewScope // of its further sources
@@ -92,7 +93,8 @@ func newViewScope(c *compiler, key, n *node) *viewScope {
 	}
 }
 
-func (c *compiler) compileViews(n *node) {
+func (c *compiler) compileViews(root *node) {
+	n := root.get("views")
 	if n == nil || n.kind != mappingNode {
 		c.fixSources()
 		return
@@ -113,6 +115,8 @@ func (c *compiler) compileViews(n *node) {
 			}
 		}
 	}
+	c.declareLabels(root.get("labels"))
+	c.declareExports(root)
 	c.fixSources()
 	for _, v := range c.views {
 		v.compileOnce()
@@ -182,6 +186,12 @@ func (v *viewScope) noteFields() {
 	note(v.n.get("sample").get("by"))
 	note(v.n.get("dedupe").get("by"))
 	note(v.feed.where)
+	for _, s := range v.spines {
+		note(s.n.get("where"))
+		for _, w := range s.columns {
+			note(w.expr)
+		}
+	}
 	for _, f := range v.ownColumns() {
 		note(f.value)
 	}
@@ -226,6 +236,7 @@ func (v *viewScope) compile() {
 	for _, d := range v.decls {
 		v.compileFeature(d)
 	}
+	v.compileSpines()
 	v.compileDefault()
 	v.compileDedupe()
 	v.settleHistory()
