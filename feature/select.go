@@ -110,7 +110,7 @@ func (b *selectorBuilder) build(sel Selection) error {
 
 func (b *selectorBuilder) fromView(sel Selection) error {
 	v := b.s.byName[sel.View]
-	if v == nil {
+	if v == nil || v.plan.Hidden {
 		return unknown("unknown_view", "view", sel.View, "view", b.viewNames())
 	}
 	b.addKeys(v.plan.Entity.Keys)
@@ -140,7 +140,7 @@ func (b *selectorBuilder) dotted(sel Selection) error {
 			return &SelectError{Code: "unknown_feature", Message: fmt.Sprintf("feature %q has no view", name), Hint: "write view.feature, or name the view or set beside it", At: at}
 		}
 		v := b.s.byName[vn]
-		if v == nil {
+		if v == nil || v.plan.Hidden {
 			return unknown("unknown_view", "view", vn, at, b.viewNames())
 		}
 		f := v.plan.Feature(fn)
@@ -375,7 +375,9 @@ func (q *viewQuery) last(f *featureQuery, groups []int, ordered bool) int {
 
 func (b *selectorBuilder) viewNames() (names []string) {
 	for _, v := range b.s.plan.Views {
-		names = append(names, v.Name)
+		if !v.Hidden {
+			names = append(names, v.Name)
+		}
 	}
 	return names
 }
