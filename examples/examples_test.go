@@ -36,7 +36,7 @@ func TestTransactions(t *testing.T) {
 func TestEveryFile(t *testing.T) {
 	run := []string{
 		"flights/README.md", "flights/arrivals.avsc", "flights/departures.avsc", "flights/load/main.go", "flights/load/main_test.go",
-		"flights/pipeline.yaml", "semantics/README.md",
+		"flights/pipeline.yaml", "flights/training.yaml", "semantics/README.md",
 		"transactions/README.md", "transactions/pipeline.yaml", "transactions/spine.csv", "transactions/training.csv",
 		"transactions/transactions.avsc", "transactions/transactions.csv",
 	}

@@ -97,6 +97,11 @@ func ingest(t *testing.T, plan *pipeline.Plan, want map[string]int64) *feature.S
 // streamFlights produces events to a broker and a registry of its own and runs the example over them.
 func streamFlights(t *testing.T, departures, arrivals []flights.Event) *feature.Store {
 	t.Helper()
+	return streamFlightsTo(t, "flights/pipeline.yaml", departures, arrivals)
+}
+
+func streamFlightsTo(t *testing.T, file string, departures, arrivals []flights.Event) *feature.Store {
+	t.Helper()
 	services, err := embedded.Start()
 	if err != nil {
 		t.Fatal(err)
@@ -121,7 +126,7 @@ func streamFlights(t *testing.T, departures, arrivals []flights.Event) *feature.
 		}
 		want[s.Topic] = n
 	}
-	plan := load(t, "flights/pipeline.yaml", map[string]string{
+	plan := load(t, file, map[string]string{
 		"KAFKA_BROKERS": services.Brokers()[0], "SCHEMA_REGISTRY_URL": services.Registry(),
 	})
 	return ingest(t, plan, want)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/penstock-ml/penstock/feature"
+	"github.com/penstock-ml/penstock/pipeline"
 )
 
 // Client runs exports at a running server.
@@ -24,18 +25,32 @@ type Client struct {
 // Export sends the spine to the server and writes what it answers to req.Out, by the rules and with
 // the errors of FromStore. req.Workers is the server's business.
 func (c *Client) Export(ctx context.Context, req Request) (*Report, error) {
-	if err := checkOut(req.Out, req.Out, req.Force); err != nil {
-		return nil, err
+	q := query{}
+	var declared *pipeline.Export
+	if req.Export != "" {
+		asked, x, err := req.declare(req.Plan)
+		if err != nil {
+			return nil, err
+		}
+		req.Spine, req.Out = asked.Spine, asked.Out
+		declared, q.definition = x, x.Version(req.Plan)
 	}
-	spine, err := os.Open(req.Spine)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, mistake("malformed", "", "spine %s: there is no such file", req.Spine)
+	paths, names := (&Config{Out: req.Out, OutName: req.Out, Export: declared}).outputs()
+	for i := range paths {
+		if err := checkOut(paths[i], names[i], req.Force); err != nil {
+			return nil, err
+		}
 	}
-	if err != nil {
-		return nil, mistake("malformed", "", "open spine %s: %v", req.Spine, err)
+	var spine *os.File
+	if declared == nil || declared.Spine.File != "" {
+		var err error
+		if spine, err = openFile(req.Spine); err != nil {
+			return nil, err
+		}
+		defer func() { _ = spine.Close() }()
 	}
-	defer func() { _ = spine.Close() }()
-	res, err := c.post(ctx, req, spine)
+	q.req, q.spine, q.out = req, req.Spine, req.Out
+	res, err := c.post(ctx, q, spine)
 	if err != nil {
 		return nil, err
 	}
@@ -48,10 +63,21 @@ func (c *Client) Export(ctx context.Context, req Request) (*Report, error) {
 	if err != nil {
 		return nil, fmt.Errorf("export from %s: %w", c.URL, err)
 	}
+	if len(paths) > 1 && len(report.Parts) != len(paths) {
+		return nil, fmt.Errorf("export from %s: it sends %d files for %d", c.URL, len(report.Parts), len(paths))
+	}
 	report.Out = req.Out
-	err = writeFile(req.Out, req.Out, req.Force, func(w io.Writer) error {
-		if _, err := io.Copy(w, body); err != nil {
-			return fmt.Errorf("export from %s: %w", c.URL, err)
+	err = writeFiles(paths, names, req.Force, func(files []io.Writer) error {
+		for i, w := range files {
+			from := io.Reader(body)
+			if len(files) > 1 {
+				from = io.LimitReader(body, report.Parts[i].Size)
+			}
+			if n, err := io.Copy(w, from); err != nil {
+				return fmt.Errorf("export from %s: %w", c.URL, err)
+			} else if len(files) > 1 && n != report.Parts[i].Size {
+				return fmt.Errorf("export from %s: %w", c.URL, io.ErrUnexpectedEOF)
+			}
 		}
 		return nil
 	})
@@ -61,22 +87,41 @@ func (c *Client) Export(ctx context.Context, req Request) (*Report, error) {
 	return report, nil
 }
 
-func (c *Client) post(ctx context.Context, req Request, spine *os.File) (*http.Response, error) {
-	info, err := spine.Stat()
+// openFile opens a spine to be sent.
+func openFile(path string) (*os.File, error) {
+	f, err := os.Open(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, mistake("malformed", "", "spine %s: there is no such file", path)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("read spine %s: %w", req.Spine, err)
+		return nil, mistake("malformed", "", "open spine %s: %v", path, err)
 	}
-	if info.IsDir() {
-		return nil, mistake("malformed", "", "spine %s is a folder", req.Spine)
+	info, err := f.Stat()
+	if err == nil && info.IsDir() {
+		err = mistake("malformed", "", "spine %s is a folder", path)
 	}
-	q := query{req: req, spine: req.Spine, out: req.Out}
+	if err != nil {
+		_ = f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// post asks for an export; spine is nil if no file has its rows.
+func (c *Client) post(ctx context.Context, q query, spine *os.File) (*http.Response, error) {
 	url := strings.TrimRight(c.URL, "/") + Path + "?" + q.encode()
-	hr, err := http.NewRequestWithContext(ctx, http.MethodPost, url, spine)
+	hr, err := http.NewRequestWithContext(ctx, http.MethodPost, url, http.NoBody)
 	if err != nil {
 		return nil, fmt.Errorf("export from %s: %w", c.URL, err)
 	}
-	if hr.ContentLength = info.Size(); hr.ContentLength == 0 {
-		hr.Body = http.NoBody
+	if spine != nil {
+		info, err := spine.Stat()
+		if err != nil {
+			return nil, fmt.Errorf("read spine %s: %w", q.spine, err)
+		}
+		if hr.ContentLength = info.Size(); hr.ContentLength > 0 {
+			hr.Body = spine
+		}
 	}
 	hr.Header.Set("Content-Type", "application/octet-stream")
 	hr.Header.Set("Expect", "100-continue") // a refusal comes before the spine is sent

@@ -15,6 +15,7 @@ import (
 
 	"github.com/penstock-ml/penstock/event"
 	"github.com/penstock-ml/penstock/feature"
+	"github.com/penstock-ml/penstock/pipeline"
 )
 
 // Error is a mistake of the caller: a spine that does not fit, an OUT that exists.
@@ -35,12 +36,13 @@ func mistake(code, hint, format string, args ...any) *Error {
 type Config struct {
 	Cut       *feature.Cut
 	Selector  *feature.Selector
-	Spine     string // path; .csv, .parquet or .avro
-	SpineName string // how messages name the spine; empty: Spine
-	SpineTime string // the time column; empty: event_time, else the only timestamp column
-	Out       string // path; .csv or .parquet. Written beside and renamed when whole
-	OutName   string // how the report and messages name it; empty: Out
-	AsServed  bool   // use only rows that had arrived by each instant
+	Export    *pipeline.Export // what is declared of it; nil: rows in = rows out, no label
+	Spine     string           // path; .csv, .parquet or .avro. Not read if Export says that the rows come from elsewhere
+	SpineName string           // how messages name the spine; empty: Spine
+	SpineTime string           // the time column; empty: event_time, else the only timestamp column
+	Out       string           // path; .csv or .parquet. Written beside and renamed when whole
+	OutName   string           // how the report and messages name it; empty: Out
+	AsServed  bool             // use only rows that had arrived by each instant
 	// WithStatus adds a column <name>__status behind the features, for each of them.
 	WithStatus bool
 	Force      bool // replace an existing Out
@@ -58,6 +60,21 @@ type Report struct {
 	// instant, and as served at the instant.
 	Differ int64          `json:"cells_that_differ"`
 	Cut    []OffsetReport `json:"cut"`
+
+	// Of exports that the pipeline declares.
+	Export    string        `json:"export,omitempty"`
+	SpineRows int64         `json:"spine_rows,omitempty"` // those in the table, and those left out
+	LeftOut   *LeftOut      `json:"left_out,omitempty"`
+	Labels    []LabelReport `json:"labels,omitempty"`
+	Parts     []PartReport  `json:"parts,omitempty"` // of a split
+}
+
+// PartReport is a part of a split.
+type PartReport struct {
+	Name string `json:"name"`
+	Rows int64  `json:"rows"`
+	Out  string `json:"out,omitempty"`  // its file, if it has one of its own
+	Size int64  `json:"size,omitempty"` // bytes of that file
 }
 
 // FeatureReport counts the cells of one feature.
@@ -77,6 +94,7 @@ type OffsetReport struct {
 
 // Request is an export by names, as users ask for it; its fields are those of Config.
 type Request struct {
+	Export     string // one that the pipeline declares; then it says the selection and the spine
 	Selection  feature.Selection
 	Spine      string
 	SpineTime  string
@@ -85,11 +103,22 @@ type Request struct {
 	WithStatus bool
 	Force      bool
 	Workers    int
+
+	// Plan is the client's, of an Export that a server is asked for: what it declares of files is read here, and
+	// the server must have the same.
+	Plan *pipeline.Plan
 }
 
 // FromStore runs one export against an open store, at a cut it takes. A selection of what does not
 // exist is a *feature.SelectError.
 func FromStore(ctx context.Context, store *feature.Store, req Request) (*Report, error) {
+	var declared *pipeline.Export
+	if req.Export != "" {
+		var err error
+		if req, declared, err = req.declare(store.Plan()); err != nil {
+			return nil, err
+		}
+	}
 	sel, err := store.Select(req.Selection)
 	if err != nil {
 		return nil, err
@@ -100,7 +129,7 @@ func FromStore(ctx context.Context, store *feature.Store, req Request) (*Report,
 	}
 	defer cut.Close()
 	return Run(ctx, Config{
-		Cut: cut, Selector: sel, Spine: req.Spine, SpineTime: req.SpineTime, Out: req.Out,
+		Cut: cut, Selector: sel, Export: declared, Spine: req.Spine, SpineTime: req.SpineTime, Out: req.Out,
 		AsServed: req.AsServed, WithStatus: req.WithStatus, Force: req.Force, Workers: req.Workers,
 	})
 }
@@ -117,10 +146,13 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 	if cfg.Workers <= 0 {
 		cfg.Workers = runtime.GOMAXPROCS(0)
 	}
-	if err := checkOut(cfg.Out, cfg.OutName, cfg.Force); err != nil {
-		return nil, err
+	paths, names := cfg.outputs()
+	for i := range paths {
+		if err := checkOut(paths[i], names[i], cfg.Force); err != nil {
+			return nil, err
+		}
 	}
-	sp, err := openSpine(cfg.Spine, cfg.SpineName)
+	sp, shaped, err := openRows(ctx, &cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -129,9 +161,14 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
+	if shaped != nil {
+		if err := shaped.bind(l); err != nil {
+			return nil, err
+		}
+	}
 	report := newReport(&cfg, l)
-	err = writeFile(cfg.Out, cfg.OutName, cfg.Force, func(w io.Writer) error {
-		out, err := newSink(w, formatOf(cfg.Out), l)
+	err = writeFiles(paths, names, cfg.Force, func(files []io.Writer) error {
+		out, err := newSinks(files, &cfg, l)
 		if err != nil {
 			return err
 		}
@@ -143,7 +180,26 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
+	if shaped != nil {
+		shaped.report(report, paths, names)
+	}
 	return report, nil
+}
+
+// newSinks opens what is written: a file, or one for each part of a split.
+func newSinks(files []io.Writer, cfg *Config, l *layout) (sink, error) {
+	all := &partSink{}
+	for _, w := range files {
+		out, err := newSink(w, formatOf(cfg.Out), l)
+		if err != nil {
+			return nil, err
+		}
+		if len(files) == 1 {
+			return out, nil
+		}
+		all.sinks = append(all.sinks, out)
+	}
+	return all, nil
 }
 
 func newReport(cfg *Config, l *layout) *Report {
@@ -176,6 +232,23 @@ func checkOut(path, name string, force bool) error {
 		return mistake("malformed", "", "%s: there is no folder %s", name, filepath.Dir(name))
 	}
 	return nil
+}
+
+// writeFiles writes some files as writeFile does one: none has its name before all of them are written.
+func writeFiles(paths, names []string, force bool, write func([]io.Writer) error) error {
+	var files []io.Writer
+	var open func() error
+	open = func() error {
+		i := len(files)
+		if i == len(paths) {
+			return write(files)
+		}
+		return writeFile(paths[i], names[i], force, func(w io.Writer) error {
+			files = append(files, w)
+			return open()
+		})
+	}
+	return open()
 }
 
 // writeFile writes a file beside path, makes it durable, and renames it to path; on an error nothing

@@ -72,13 +72,15 @@ func at(text string) event.Time {
 	return t
 }
 
-func newFixture(t testing.TB) *fixture {
+func newFixture(t testing.TB) *fixture { return newFixtureOf(t, pipelineYAML) }
+
+func newFixtureOf(t testing.TB, yaml string) *fixture {
 	t.Helper()
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "tx.avsc"), []byte(avsc), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	plan, diags := pipeline.Compile(filepath.Join(dir, "p.yaml"), []byte(pipelineYAML), pipeline.Options{})
+	plan, diags := pipeline.Compile(filepath.Join(dir, "p.yaml"), []byte(yaml), pipeline.Options{})
 	if plan == nil {
 		t.Fatalf("compile: %v", diags)
 	}

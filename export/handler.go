@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/penstock-ml/penstock/feature"
+	"github.com/penstock-ml/penstock/pipeline"
 )
 
 // Path is where a server mounts Handler. What is spoken there is internal: it may change.
@@ -125,13 +126,20 @@ func refuse(w http.ResponseWriter, code int, e *Error) {
 
 // query is what a request asks for.
 type query struct {
-	req   Request
-	spine string // its name, of which the extension counts
-	out   string
+	req        Request
+	spine      string // its name, of which the extension counts
+	out        string
+	definition string // the version of the export in the client's file; empty: not known
 }
 
 func (q *query) encode() string {
 	v := url.Values{"spine": {q.spine}, "out": {q.out}}
+	if q.req.Export != "" {
+		v.Set("export", q.req.Export)
+	}
+	if q.definition != "" {
+		v.Set("definition", q.definition)
+	}
 	if q.req.Selection.Set != "" {
 		v.Set("set", q.req.Selection.Set)
 	}
@@ -166,6 +174,10 @@ func parseQuery(raw string) (*query, error) {
 			q.spine = v
 		case "out":
 			q.out = v
+		case "export":
+			q.req.Export = v
+		case "definition":
+			q.definition = v
 		case "set":
 			q.req.Selection.Set = v
 		case "view":
@@ -192,7 +204,11 @@ func parseQuery(raw string) (*query, error) {
 
 // export receives the spine, runs, and sends the answer. An error means that nothing was sent.
 func (h *handler) export(w http.ResponseWriter, r *http.Request, q *query) error {
-	sel, err := h.store.Select(q.req.Selection)
+	asked, declared, err := h.declared(q)
+	if err != nil {
+		return err
+	}
+	sel, err := h.store.Select(asked.Selection)
 	if err != nil {
 		return err
 	}
@@ -206,7 +222,9 @@ func (h *handler) export(w http.ResponseWriter, r *http.Request, q *query) error
 	switch formatOf(q.spine) {
 	case "csv", "parquet", "avro":
 	default:
-		return mistake("malformed", "name it .csv, .parquet or .avro", "spine %s: the extension tells no format", q.spine)
+		if declared == nil || declared.Spine.File != "" {
+			return mistake("malformed", "name it .csv, .parquet or .avro", "spine %s: the extension tells no format", q.spine)
+		}
 	}
 	if err := checkOut(filepath.Join(dir, "out."+formatOf(q.out)), q.out, false); err != nil {
 		return err
@@ -223,13 +241,26 @@ func (h *handler) export(w http.ResponseWriter, r *http.Request, q *query) error
 	}
 	defer cut.Close()
 	report, err := Run(r.Context(), Config{
-		Cut: cut, Selector: sel, Spine: spine, SpineName: q.spine, SpineTime: q.req.SpineTime, Out: out, OutName: q.out,
-		AsServed: q.req.AsServed, WithStatus: q.req.WithStatus, Workers: h.opt.Workers,
+		Cut: cut, Selector: sel, Export: declared, Spine: spine, SpineName: q.spine, SpineTime: asked.SpineTime, Out: out, OutName: q.out,
+		AsServed: asked.AsServed, WithStatus: asked.WithStatus, Workers: h.opt.Workers,
 	})
 	if err != nil {
 		return err
 	}
-	return h.send(r.Context(), w, control, report, out)
+	return h.send(r.Context(), w, control, report, (&Config{Out: out, Export: declared}).files())
+}
+
+// declared looks up the export that is named, if one is: it must be the one that the client's file declares.
+func (h *handler) declared(q *query) (Request, *pipeline.Export, error) {
+	if q.req.Export == "" {
+		return q.req, nil, nil
+	}
+	asked, x, err := q.req.declare(h.store.Plan())
+	if err == nil && q.definition != "" && x.Version(h.store.Plan()) != q.definition {
+		err = mistake("definition", "give the file that the server was started with, or start the server anew with this file",
+			"export %q is declared otherwise in the file that the server runs", x.Name)
+	}
+	return asked, x, err
 }
 
 // receive writes the body to a file.
@@ -249,16 +280,22 @@ func (h *handler) receive(w http.ResponseWriter, r *http.Request, control *http.
 	return nil
 }
 
-// send writes the report and the file. Once it has begun, an error cuts the connection.
-func (h *handler) send(ctx context.Context, w http.ResponseWriter, control *http.ResponseController, report *Report, path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return fmt.Errorf("send the answer: %w", err)
-	}
-	defer func() { _ = f.Close() }()
-	info, err := f.Stat()
-	if err != nil {
-		return fmt.Errorf("send the answer: %w", err)
+// send writes the report and the files, one behind the other. Once it has begun, an error cuts the connection.
+func (h *handler) send(ctx context.Context, w http.ResponseWriter, control *http.ResponseController, report *Report, paths []string) error {
+	var files []io.Reader
+	size := int64(0)
+	for _, path := range paths {
+		f, err := os.Open(path)
+		if err != nil {
+			return fmt.Errorf("send the answer: %w", err)
+		}
+		defer func() { _ = f.Close() }()
+		info, err := f.Stat()
+		if err != nil {
+			return fmt.Errorf("send the answer: %w", err)
+		}
+		size += info.Size()
+		files = append(files, f)
 	}
 	head, err := json.Marshal(report)
 	if err != nil {
@@ -266,13 +303,13 @@ func (h *handler) send(ctx context.Context, w http.ResponseWriter, control *http
 	}
 	head = append(head, '\n')
 	w.Header().Set("Content-Type", contentType)
-	w.Header().Set("Content-Length", strconv.FormatInt(int64(len(head))+info.Size(), 10))
+	w.Header().Set("Content-Length", strconv.FormatInt(int64(len(head))+size, 10))
 	_ = control.SetWriteDeadline(time.Now().Add(h.opt.Stall))
 	if _, err = w.Write(head); err == nil {
 		_, err = io.Copy(writerFunc(func(b []byte) (int, error) {
 			_ = control.SetWriteDeadline(time.Now().Add(h.opt.Stall))
 			return w.Write(b)
-		}), readerFunc(f.Read))
+		}), readerFunc(io.MultiReader(files...).Read))
 	}
 	if err != nil {
 		h.opt.Log.Info("export was not taken whole", "error", err, "cause", context.Cause(ctx))

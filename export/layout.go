@@ -81,7 +81,11 @@ func (l *layout) clashes(cfg *Config) error {
 		if c.name == "" {
 			return mistake("malformed", "every column needs a name in the header", "spine %s: a column has no name", cfg.SpineName)
 		}
-		if err := put(c.name, "a column of the spine"); err != nil {
+		what := "a column of the spine"
+		if c.role != "" {
+			what = "the " + c.role
+		}
+		if err := put(c.name, what); err != nil {
 			return err
 		}
 	}

@@ -110,7 +110,7 @@ func (s *parquetSink) write(c *chunk) error {
 	for r := range c.rows {
 		row := s.row(r)
 		for i := range s.l.spine {
-			if c.raw != nil {
+			if i < len(c.raw) {
 				row = s.carry(row, &c.raw[i], r, s.base[i])
 				continue
 			}

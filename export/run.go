@@ -175,6 +175,9 @@ func (w *worker) answer(ctx context.Context, c *chunk) error {
 
 // inputs reads instants, keys and request columns, row by row.
 func (w *worker) inputs(c *chunk) error {
+	if c.ready {
+		return nil
+	}
 	c.instants = slices.Grow(c.instants[:0], c.rows)
 	for r := range c.rows {
 		t, err := w.input(c, r, input{w.l.time, w.l.spine[w.l.time].name, event.Type{Kind: event.Timestamp}})

@@ -17,6 +17,7 @@ type spineColumn struct {
 	node     parquet.Node // how Parquet writes it; nil: as a feature of typ
 	nested   bool         // only Parquet can carry it
 	timeText bool         // text that holds an RFC 3339 instant in the first row
+	role     string       // what a declared export adds: label, weight …; empty: the spine's own
 }
 
 // spine reads the rows that are to be answered: CSV, Parquet or Avro.
@@ -72,6 +73,9 @@ type chunk struct {
 	answers  [][]event.Value
 	status   [][]feature.Status
 	differ   []int64 // by feature
+
+	ready bool   // instants, keys and req are read
+	part  []int8 // by row: of a split
 }
 
 // rawColumn holds a column's Parquet values; a nested one has any number for a row.
@@ -105,7 +109,8 @@ func (c *chunk) reset() {
 		c.raw[i].vals, c.raw[i].ends = c.raw[i].vals[:0], c.raw[i].ends[:0]
 	}
 	c.arena = nil // writers of files may still hold the strings
-	c.keys, c.req = c.keys[:0], c.req[:0]
+	c.instants, c.keys, c.req = c.instants[:0], c.keys[:0], c.req[:0]
+	c.ready, c.part = false, c.part[:0]
 	clear(c.differ)
 }
 

@@ -240,6 +240,14 @@ func (w *rowWalk) emit(before event.Time) error {
 	return nil
 }
 
+// Plan is what the store runs.
+func (s *Store) Plan() *pipeline.Plan { return s.plan }
+
+// SelectAhead resolves features as Store.SelectAhead does.
+func (c *Cut) SelectAhead(features []*pipeline.Feature) (*Selector, error) {
+	return c.s.SelectAhead(features)
+}
+
 // SelectAhead resolves features that labels read, which no Selection can name: answered in the order given, for
 // the keys of their entities. A Reader answers them as of the end of their window.
 func (s *Store) SelectAhead(features []*pipeline.Feature) (*Selector, error) {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/penstock-ml/penstock/event"
 	"github.com/penstock-ml/penstock/internal/diag"
+	"github.com/penstock-ml/penstock/transforms/window"
 )
 
 // Spine is where the rows of an export come from: a file, the rows that a view keeps, or a grid.
@@ -334,7 +335,7 @@ func (x *exportScope) compileBounds(s *spineScope) {
 		}
 		if date && out.Grid != nil {
 			d := t.Go()
-			t = event.FromGo(time.Date(d.Year(), d.Month(), d.Day(), 0, 0, 0, 0, out.Grid.Zone))
+			t = window.StartOfDate(d.Year(), d.Month(), d.Day(), out.Grid.Zone)
 		}
 		return t
 	}

@@ -1,25 +1,34 @@
 package main
 
 import (
+	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	neturl "net/url"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
 
 	"github.com/penstock-ml/penstock/export"
 	"github.com/penstock-ml/penstock/feature"
+	"github.com/penstock-ml/penstock/pipeline"
+	"github.com/penstock-ml/penstock/schemas"
 )
 
 type exportCmd struct {
 	File       string   `arg:"" help:"Pipeline file."`
 	State      string   `placeholder:"DIR" xor:"where" required:"" help:"State directory; a server that has it open is asked instead."`
 	Server     string   `placeholder:"URL" xor:"where" required:"" help:"A running server, like http://localhost:8080."`
-	Spine      string   `required:"" help:"The rows to answer: .csv, .parquet or .avro with keys, an instant, any other columns."`
+	Export     string   `xor:"what,rows" required:"" placeholder:"NAME" help:"An export that the pipeline file declares: its rows, labels, features and split."`
+	Spine      string   `xor:"rows" required:"" help:"The rows to answer: .csv, .parquet or .avro with keys, an instant, any other columns."`
 	Set        string   `xor:"what" required:"" help:"Feature set to export."`
 	View       string   `xor:"what" required:"" help:"View to export."`
 	Features   []string `xor:"what" required:"" placeholder:"VIEW.NAME,…" help:"Single features to export."`
-	Out        string   `required:"" help:"File to write: .parquet or .csv."`
+	Out        string   `help:"File to write: .parquet or .csv; with --export, default what it declares."`
 	SpineTime  string   `placeholder:"COL" help:"The spine's time column; default event_time, else its only timestamp column."`
 	AsServed   bool     `help:"Use only events that had arrived by each row's instant."`
 	WithStatus bool     `help:"Add a status column for each feature."`
@@ -29,12 +38,19 @@ type exportCmd struct {
 
 // Help shows an example.
 func (exportCmd) Help() string {
-	return "Example:\n  penstock export pipeline.yaml --state data --spine labels.csv --set fraud --out training.parquet"
+	return "Example:\n  penstock export pipeline.yaml --state data --export fraud_training\n  penstock export pipeline.yaml --state data --spine labels.csv --set fraud --out training.parquet"
 }
 
 // Run writes the table and prints what it is.
 func (c exportCmd) Run(e *env) error {
+	if c.Export == "" && c.Out == "" {
+		return misuse{errors.New("missing flags: --out=STRING")}
+	}
+	if c.Export != "" && c.SpineTime != "" {
+		return misuse{errors.New("--export and --spine-time can't be used together")}
+	}
 	req := export.Request{
+		Export:    c.Export,
 		Selection: feature.Selection{Set: c.Set, View: c.View, Features: c.Features},
 		Spine:     c.Spine, SpineTime: c.SpineTime, Out: c.Out, AsServed: c.AsServed, WithStatus: c.WithStatus, Force: c.Force,
 	}
@@ -49,6 +65,9 @@ func (c exportCmd) Run(e *env) error {
 	var err error
 	if url != "" {
 		if err := serverFits(e, url, c.File, c.State); err != nil {
+			return err
+		}
+		if err := c.readPlan(e, &req); err != nil {
 			return err
 		}
 		rep, err = (&export.Client{URL: url}).Export(e.ctx, req)
@@ -68,12 +87,44 @@ func (c exportCmd) Run(e *env) error {
 	return printReport(e.out, rep)
 }
 
+// readPlan reads what the file declares of an export that a server is asked for. Schemas that are not pinned
+// here are asked of their registry.
+func (c exportCmd) readPlan(e *env, req *export.Request) (err error) {
+	if c.Export == "" {
+		return nil
+	}
+	pinned := pinnedSubject(c.State)
+	req.Plan, err = loadPlan(e, c.File, func(ref pipeline.RegistryRef) (*schemas.Schema, error) {
+		if c.State != "" {
+			return pinned(ref)
+		}
+		ctx, cancel := context.WithTimeout(e.ctx, 15*time.Second)
+		defer cancel()
+		return latest(ctx, ref)
+	})
+	if err != nil {
+		return err
+	}
+	return c.checkOut(req.Plan)
+}
+
+// checkOut tells a file to write from none.
+func (c exportCmd) checkOut(plan *pipeline.Plan) error {
+	if x := plan.Export(c.Export); x != nil && x.Out == "" && c.Out == "" {
+		return misuse{fmt.Errorf("export %q declares no out: missing flags: --out=STRING", c.Export)}
+	}
+	return nil
+}
+
 func (c exportCmd) offline(e *env, req export.Request) (*export.Report, error) {
 	plan, st, err := openState(e, c.File, c.State)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = st.Close() }()
+	if err := c.checkOut(plan); err != nil {
+		return nil, err
+	}
 	store, err := feature.Open(st, plan, feature.Options{Log: e.log, Offline: true})
 	if err != nil {
 		return nil, planHint(err, c.File, c.State)
@@ -82,9 +133,72 @@ func (c exportCmd) offline(e *env, req export.Request) (*export.Report, error) {
 	return rep, errors.Join(err, store.Close(e.ctx))
 }
 
+// printReport says what was written, what was left out, and which features differ most between the two pasts.
 func printReport(w io.Writer, r *export.Report) error {
-	_, err := fmt.Fprintf(w, "wrote %s: %d rows, %d features, %d cells differ between as of and as served\n", r.Out, r.Rows, len(r.Features), r.Differ)
+	var b strings.Builder
+	fmt.Fprintf(&b, "wrote %s: %d rows, %d features, %d cells differ between as of and as served\n", written(r), r.Rows, len(r.Features), r.Differ)
+	if n := r.LeftOut; n != nil && n.Sum() > 0 {
+		fmt.Fprintf(&b, "left out %d of %d rows:", n.Sum(), r.SpineRows)
+		for _, x := range []struct {
+			n    int64
+			what string
+		}{{n.Gap, "in no part of the split"}, {n.Sampled, "not in the sample"}, {n.Unripe, "not ripe"}, {n.Neutral, "neutral"}, {n.Rebalanced, "rebalanced"}} {
+			if x.n > 0 {
+				fmt.Fprintf(&b, " %d %s,", x.n, x.what)
+			}
+		}
+		text := strings.TrimSuffix(b.String(), ",") + "\n"
+		b.Reset()
+		b.WriteString(text)
+	}
+	for i, p := range r.Parts {
+		fmt.Fprintf(&b, "%s%s %d", map[bool]string{true: "", false: ", "}[i == 0], p.Name, p.Rows)
+	}
+	if len(r.Parts) > 0 {
+		b.WriteByte('\n')
+	}
+	printDiffering(&b, r)
+	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// written names the files.
+func written(r *export.Report) string {
+	var names []string
+	for _, p := range r.Parts {
+		if p.Out != "" {
+			names = append(names, p.Out)
+		}
+	}
+	if len(names) == 0 {
+		return r.Out
+	}
+	return strings.Join(names, ", ")
+}
+
+// mostDiffering is how many features are listed of those that differ.
+const mostDiffering = 10
+
+func printDiffering(w io.Writer, r *export.Report) {
+	var list []export.FeatureReport
+	for _, f := range r.Features {
+		if f.Differ > 0 {
+			list = append(list, f)
+		}
+	}
+	if len(list) == 0 {
+		return
+	}
+	slices.SortStableFunc(list, func(a, b export.FeatureReport) int { return cmp.Compare(b.Differ, a.Differ) })
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	_, _ = fmt.Fprintln(t, "cells\tof rows\t  differ in")
+	for _, f := range list[:min(mostDiffering, len(list))] {
+		_, _ = fmt.Fprintf(t, "%d\t%.2f%%\t  %s\n", f.Differ, 100*float64(f.Differ)/float64(r.Rows), f.Name)
+	}
+	_ = t.Flush() // to memory
+	if more := len(list) - mostDiffering; more > 0 {
+		_, _ = fmt.Fprintf(w, "and %d more: --json lists all\n", more)
+	}
 }
 
 func exportHint(err error) string {
