@@ -362,6 +362,8 @@ type closedSnapshot struct{}
 
 func (closedSnapshot) Get([]byte, []byte) ([]byte, error) { return nil, errClosed }
 
+func (closedSnapshot) Cursor() (state.Cursor, error) { return nil, state.ErrClosed }
+
 func (closedSnapshot) Scan([]byte, []byte) iter.Seq2[state.Entry, error] {
 	return func(yield func(state.Entry, error) bool) { yield(state.Entry{}, errClosed) }
 }

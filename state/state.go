@@ -41,7 +41,22 @@ type Snapshot interface {
 	// Scan yields the entries with from <= key < to in key order; a nil to means no bound. An entry
 	// is valid until the next one is asked for. After an error nothing follows.
 	Scan(from, to []byte) iter.Seq2[Entry, error]
+	// Cursor returns a cursor that stands nowhere yet. Close it; the snapshot may be closed before.
+	Cursor() (Cursor, error)
 	// Close releases the view.
+	Close()
+}
+
+// Cursor walks over a snapshot in key order. Not safe for concurrent use.
+type Cursor interface {
+	// Seek moves to the first entry whose key is not below key, Next to the next entry; they tell whether
+	// there is one. Without one, and before the first Seek, only Seek and Close may be called.
+	Seek(key []byte) bool
+	Next() bool
+	// Key is the entry's key, valid until the cursor moves.
+	Key() []byte
+	// Value appends the entry's value to dst[:0] and returns it; an error says that the bytes are damaged.
+	Value(dst []byte) ([]byte, error)
 	Close()
 }
 

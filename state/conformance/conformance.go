@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"testing"
 
@@ -29,6 +30,7 @@ func Run(t *testing.T, m Maker) {
 		{"Basics", basics},
 		{"LastWriteWins", lastWriteWins},
 		{"ScanOrder", scanOrder},
+		{"Cursor", cursor},
 		{"ScanBreak", scanBreak},
 		{"Isolation", isolation},
 		{"Refusals", refusals},
@@ -181,6 +183,48 @@ func scanOrder(t *testing.T, m Maker) {
 				t.Fatalf("scan %q..%q: %d entries, want %d", from, to, n, expect)
 			}
 		}
+	}
+}
+
+// cursor compares every seek, and the walk from there, with a scan.
+func cursor(t *testing.T, m Maker) {
+	s := m.New(t)
+	defer shut(t, s)
+	keys := []string{"", "\x00", "a", "a\x00", "ab", "b", "\xff", "\xff\xff", "mid"}
+	b := new(state.Batch)
+	for _, k := range keys {
+		b.Put([]byte(k), []byte("v"+k))
+	}
+	commit(t, s, b)
+	snap := s.Snapshot()
+	scans := map[string]string{}
+	bounds := append([]string{"a\x00\x00", "zz", "\xff\xff\xff"}, keys...)
+	for _, from := range bounds {
+		scans[from] = Dump(t, snap, []byte(from), nil)
+	}
+	c, err := snap.Cursor()
+	if err != nil {
+		t.Fatal(err)
+	}
+	snap.Close() // the cursor outlives it
+	commit(t, s, batch("ac", "later"))
+	for _, from := range bounds {
+		var got strings.Builder
+		var value []byte
+		for ok := c.Seek([]byte(from)); ok; ok = c.Next() {
+			if value, err = c.Value(value); err != nil {
+				t.Fatal(err)
+			}
+			fmt.Fprintf(&got, "%q=%q\n", c.Key(), value)
+		}
+		if want := scans[from]; got.String() != want {
+			t.Fatalf("seek %q: got\n%swant\n%s", from, got.String(), want)
+		}
+	}
+	c.Close()
+	c.Close() // twice is nothing
+	if _, err := snap.Cursor(); !errors.Is(err, state.ErrClosed) {
+		t.Fatalf("a cursor of a closed snapshot: %v, want ErrClosed", err)
 	}
 }
 
