@@ -4,7 +4,9 @@ package feature
 
 import (
 	"context"
+	"encoding/binary"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/penstock-ml/penstock/event"
@@ -126,6 +128,31 @@ type SelectorColumn struct {
 	Name string // the answer name
 	Type event.Type
 	Doc  string
+}
+
+// Slots is how many slots there are: the state keeps entities by slot, then by key.
+const Slots = slots
+
+// AppendOrder appends to dst by what rows are best read, bytewise: a Reader then finds what the row before has
+// read, and what the next needs lies behind it in the state. The first two bytes are the slot of the entity,
+// big-endian, below Slots.
+func (sel *Selector) AppendOrder(dst []byte, keys []event.Value) []byte {
+	for i := range sel.views {
+		q := &sel.views[i]
+		if slices.ContainsFunc(sel.views[:i], func(before viewQuery) bool { return slices.Equal(before.keys, q.keys) }) {
+			continue
+		}
+		n := len(dst)
+		dst = append(dst, 0, 0)
+		for _, k := range q.keys {
+			dst = appendKeyValue(dst, &keys[k])
+		}
+		binary.BigEndian.PutUint16(dst[n:], slotOf(dst[n+2:]))
+	}
+	if len(sel.views) == 0 {
+		dst = append(dst, 0, 0)
+	}
+	return dst
 }
 
 // Vector is one answered row; each slice has one element per Selector column. A Reader reuses it:

@@ -10,19 +10,23 @@ import (
 	"github.com/penstock-ml/penstock/state"
 )
 
-// TestRuns compares a reader that sums leaves up in runs with one that keeps nothing, bit for bit: in both
-// pasts, at the cut as it was made and at one that lies before most of what is stored.
-func TestRuns(t *testing.T) {
-	for _, seed := range []uint64{1, 2} {
-		t.Run(fmt.Sprint("seed", seed), func(t *testing.T) {
+// TestIndex compares a reader that has an index of the entities it meets again with readers that meet each for
+// the first time, bit for bit: in both pasts, at the cut as it was made and at one that lies before much of what
+// is stored.
+func TestIndex(t *testing.T) {
+	for _, x := range []struct {
+		seed    uint64
+		records int
+	}{{1, 3000}, {2, 300}, {3, 20_000}} {
+		t.Run(fmt.Sprint("seed", x.seed), func(t *testing.T) {
 			ctx := t.Context()
-			rng := rand.New(rand.NewPCG(seed, 1))
+			rng := rand.New(rand.NewPCG(x.seed, 1))
 			plan := testPlan(t, testPipeline)
-			records := randomEvents(rng, plan, 3000, 3, 2)
+			records := randomEvents(rng, plan, x.records, 3, 2)
 			st := state.NewMemory()
 			defer st.Close()
 			s := testOpen(t, st, plan, 2)
-			for limit := 500; limit < len(records); limit += 500 {
+			for limit := x.records / 6; limit < len(records); limit += x.records / 6 {
 				feed(ctx, t, rng, s, plan, records, limit)
 				if err := s.Flush(ctx); err != nil {
 					t.Fatal(err)
@@ -37,13 +41,13 @@ func TestRuns(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			compareRuns(t, rng, cut, sel, records)
+			compareIndexed(t, rng, cut, sel, records)
 			for _, parts := range cut.offsets {
 				for num := range parts {
 					parts[num] = parts[num] * 2 / 3
 				}
 			}
-			compareRuns(t, rng, cut, sel, records)
+			compareIndexed(t, rng, cut, sel, records)
 			cut.Close()
 			if err := s.Close(ctx); err != nil {
 				t.Fatal(err)
@@ -52,21 +56,25 @@ func TestRuns(t *testing.T) {
 	}
 }
 
-func compareRuns(t *testing.T, rng *rand.Rand, cut *Cut, sel *Selector, records []oracle.Record) {
+func compareIndexed(t *testing.T, rng *rand.Rand, cut *Cut, sel *Selector, records []oracle.Record) {
 	t.Helper()
-	with, without := cut.NewReader(), cut.NewReader()
-	without.cache = nil
+	with := cut.NewReader()
 	var got, want Vector
-	for range 150 {
-		key := []event.Value{event.StringOf(fmt.Sprint("u", rng.IntN(2)))}
+	indexed := 0
+	key := []event.Value{event.StringOf("u0")}
+	for i := range 300 {
+		if i%20 == 0 {
+			key[0] = event.StringOf(fmt.Sprint("u", rng.IntN(2)))
+		}
 		at := Instant{AsOf: records[rng.IntN(len(records))].Arrival.Add(event.Duration(rng.Int64N(3) - 1)), AsServed: rng.IntN(2) == 0}
-		for _, x := range []struct {
-			r   *Reader
-			out *Vector
-		}{{with, &got}, {without, &want}} {
-			if err := x.r.Read(t.Context(), sel, key, nil, at, x.out); err != nil {
-				t.Fatal(err)
-			}
+		if err := with.Read(t.Context(), sel, key, nil, at, &got); err != nil {
+			t.Fatal(err)
+		}
+		if with.scratch[sel].views[0].index.built {
+			indexed++
+		}
+		if err := cut.NewReader().Read(t.Context(), sel, key, nil, at, &want); err != nil {
+			t.Fatal(err)
 		}
 		for i := range want.Values {
 			if got.Values[i] != want.Values[i] || got.Status[i] != want.Status[i] || got.EventTime[i] != want.EventTime[i] {
@@ -76,7 +84,7 @@ func compareRuns(t *testing.T, rng *rand.Rand, cut *Cut, sel *Selector, records 
 		if want.Later && !got.Later && !at.AsServed {
 			// Later may be told of rows outside the windows; then the two pasts must be one.
 			at.AsServed = true
-			if err := without.Read(t.Context(), sel, key, nil, at, &want); err != nil {
+			if err := cut.NewReader().Read(t.Context(), sel, key, nil, at, &want); err != nil {
 				t.Fatal(err)
 			}
 			for i := range want.Values {
@@ -86,11 +94,47 @@ func compareRuns(t *testing.T, rng *rand.Rand, cut *Cut, sel *Selector, records 
 			}
 		}
 	}
-	summed := 0
-	for _, x := range with.cache.young {
-		summed += len(x.runs)
+	if indexed < 100 {
+		t.Errorf("an index answered %d reads: the test shows little", indexed)
 	}
-	if summed == 0 {
-		t.Error("no leaf was summed up: the test shows nothing")
+}
+
+// TestHeadWalk compares heads that are walked to with those that are looked up: of dense and of sparse keys, in
+// order and not, known and unknown.
+func TestHeadWalk(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	st := state.NewMemory()
+	b := new(state.Batch)
+	key := func(i int) []byte { return fmt.Appendf(nil, "k%06d", i) }
+	for i := range 12_000 {
+		if rng.IntN(3) > 0 {
+			b.Put(key(i), fmt.Append(nil, "head ", i))
+		}
+		for range rng.IntN(20) / 19 * 10 {
+			b.Put(fmt.Appendf(key(i), "/%d", rng.Int()), []byte("block"))
+		}
+	}
+	if err := st.Commit(b); err != nil {
+		t.Fatal(err)
+	}
+	c := &Cut{snap: &sharedSnapshot{Snapshot: st.Snapshot()}}
+	defer c.snap.Close()
+	for _, most := range []int{2, 30, 3000} {
+		var w headWalk
+		for i := range 30_000 {
+			at := rng.IntN(12_000)
+			if rng.IntN(1000) > 0 {
+				at = i * most / 2 % 12_000
+			}
+			at += rng.IntN(most)
+			want, wantErr := c.snap.Get(key(at), nil)
+			got, err := w.get(c, key(at))
+			if string(got) != string(want) || err != wantErr {
+				t.Fatalf("%s, most %d: got %q, %v, want %q, %v", key(at), most, got, err, want, wantErr)
+			}
+		}
+		if w.cursor == nil {
+			t.Error("nothing was walked to: the test shows nothing")
+		}
 	}
 }

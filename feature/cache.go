@@ -12,9 +12,6 @@ type blockCache struct {
 type cachedBlock struct {
 	bytes []byte
 	node  *node
-	runs  []leafRun // of a leaf that was met again
-	met   bool      // a leaf that was read once
-	extra int       // bytes of runs
 }
 
 // cacheBytes bounds one generation.
@@ -34,7 +31,7 @@ func (c *blockCache) get(key []byte) *cachedBlock {
 	x := c.old[string(key)]
 	if x != nil {
 		delete(c.old, string(key))
-		c.add(key, x, len(x.bytes)+x.extra+100)
+		c.add(key, x, len(x.bytes)+100)
 	}
 	return x
 }

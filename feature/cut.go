@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/penstock-ml/penstock/event"
+	"github.com/penstock-ml/penstock/state"
 )
 
 // Cut is a fixed position in every partition, durable, with a snapshot of the state to read it from.
@@ -20,6 +21,9 @@ type Cut struct {
 	latest  map[*source]event.Time
 	united  map[*view]map[int32]int64 // offsets by lane, of views of several sources
 	closed  sync.Once
+
+	mu      sync.Mutex
+	cursors []state.Cursor // of its readers
 }
 
 // Cut fixes the positions reached now, waits until they are durable, and takes a snapshot.
@@ -112,5 +116,24 @@ func (c *Cut) Offsets() []Offset {
 // Select resolves what is asked for, as Store.Select does.
 func (c *Cut) Select(sel Selection) (*Selector, error) { return c.s.Select(sel) }
 
-// Close releases the snapshot. A second call does nothing.
-func (c *Cut) Close() { c.closed.Do(func() { c.s.snap.release(c.snap) }) }
+// cursor opens a cursor that is closed with the cut.
+func (c *Cut) cursor() (state.Cursor, error) {
+	x, err := c.snap.Cursor()
+	if err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.cursors = append(c.cursors, x)
+	return x, nil
+}
+
+// Close releases the snapshot; none of the cut's readers may be in use. A second call does nothing.
+func (c *Cut) Close() {
+	c.closed.Do(func() {
+		for _, x := range c.cursors {
+			x.Close()
+		}
+		c.s.snap.release(c.snap)
+	})
+}

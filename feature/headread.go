@@ -10,6 +10,11 @@ import (
 // head finds the rows and the archive's root of r.prefix: in memory, in the state, or in both. What it
 // returns stays valid.
 func (r *Reader) head() (rows []byte, root *node, err error) {
+	return r.headBy(nil)
+}
+
+// headBy is head; in a cut what is not at hand is read by w, if there is one.
+func (r *Reader) headBy(w *headWalk) (rows []byte, root *node, err error) {
 	var fresh []byte // rows of a blind head
 	if r.cut == nil {
 		sh := r.s.shards[r.s.shardOf(prefixSlot(r.prefix))]
@@ -38,7 +43,12 @@ func (r *Reader) head() (rows []byte, root *node, err error) {
 	if x := r.cache.get(r.key); x != nil {
 		return x.bytes, x.node, nil
 	}
-	b, err := r.snapshot().Get(r.key, nil)
+	var b []byte
+	if r.cut != nil && w != nil {
+		b, err = w.get(r.cut, r.key)
+	} else {
+		b, err = r.snapshot().Get(r.key, nil)
+	}
 	if err != nil && !errors.Is(err, state.ErrNotFound) {
 		return nil, nil, err
 	}

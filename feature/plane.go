@@ -37,6 +37,7 @@ type plane struct {
 	united  []bool         // by span: its union is made
 	none    *agg.Partial   // stays empty
 	pending []event.Row    // of an ordered plane: rows that wait for their place
+	done    bool           // an index has told what its segments hold
 }
 
 // span is a window as of one instant.
@@ -62,6 +63,7 @@ func (pl *plane) reset(at event.Time, sessions func(window.Spec) (start, end eve
 			pl.parts[i] = nil
 		}
 	}
+	pl.done = false
 	pl.spans, pl.bounds = pl.spans[:0], pl.bounds[:0]
 	for _, w := range pl.q.windows {
 		var s span

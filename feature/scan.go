@@ -26,6 +26,7 @@ type viewScan struct {
 	later    bool         // a row that arrived after asOf was met
 	times    []event.Time // scratch
 	kept     keptScan     // scratch
+	index    entityIndex  // of a cut's reader
 }
 
 func (sc *viewScan) init(q *viewQuery) {
@@ -90,7 +91,7 @@ func (r *Reader) scan(sc *viewScan, at Instant) error {
 	if r.cut != nil {
 		sc.cut = r.cut.lanes(sc.q.v)
 	}
-	rows, root, err := r.head()
+	rows, root, err := r.entity(sc)
 	if err != nil {
 		return err
 	}
@@ -118,6 +119,9 @@ func (r *Reader) scanAll(sc *viewScan, rows []byte, root *node) error {
 	}
 	for i := range sc.planes {
 		sc.planes[i].reset(sc.asOf, sc.span)
+	}
+	if indexed, err := r.scanIndexed(sc); err != nil || indexed && sc.gathered() {
+		return err
 	}
 	if err := r.scanRows(sc, rows); err != nil {
 		return err
@@ -147,6 +151,7 @@ func (r *Reader) findSessions(sc *viewScan, rows []byte, root *node) error {
 func (r *Reader) scanArchive(sc *viewScan, root *node) (err error) {
 	for i := range sc.planes {
 		switch pl := &sc.planes[i]; {
+		case pl.done:
 		case pl.q.ordered:
 			err = r.scanOrdered(sc, pl, root)
 		case root != nil && len(pl.parts) > 0:
@@ -175,7 +180,9 @@ func (r *Reader) scanArchive(sc *viewScan, root *node) (err error) {
 func (r *Reader) scanRows(sc *viewScan, b []byte) error {
 	reach := event.MaxTime
 	for i := range sc.planes {
-		reach = min(reach, sc.planes[i].reach())
+		if pl := &sc.planes[i]; !pl.done {
+			reach = min(reach, pl.reach())
+		}
 	}
 	for len(b) > 0 {
 		_, rest, err := splitRow(b)
@@ -209,7 +216,7 @@ func (r *Reader) scanRows(sc *viewScan, b []byte) error {
 
 // addRow counts sc.row in a plane.
 func (r *Reader) addRow(sc *viewScan, pl *plane) error {
-	if !pl.has(sc.row.Time) {
+	if pl.done || !pl.has(sc.row.Time) {
 		return nil
 	}
 	if pl.q.derived {
@@ -322,23 +329,11 @@ func (r *Reader) scanLeaf(sc *viewScan, pl *plane, e *entry) error {
 	if err != nil {
 		return err
 	}
-	if !pl.q.derived {
-		if runs, err := r.runs(sc.q.v, e, b); err != nil {
-			return err
-		} else if runs != nil {
-			return r.scanRuns(sc, pl, runs)
-		}
-	}
-	return r.scanLeafRows(sc, pl, e.id, b)
-}
-
-// scanLeafRows counts rows of the leaf id one by one.
-func (r *Reader) scanLeafRows(sc *viewScan, pl *plane, id uint64, b []byte) error {
 	reach := pl.reach()
 	for len(b) > 0 {
 		_, rest, err := splitRow(b)
 		if err != nil {
-			return fmt.Errorf("read block %d: %w", id, err)
+			return fmt.Errorf("read block %d: %w", e.id, err)
 		}
 		row := b
 		b = rest
@@ -350,7 +345,7 @@ func (r *Reader) scanLeafRows(sc *viewScan, pl *plane, id uint64, b []byte) erro
 			return nil
 		}
 		if _, err := sc.q.v.c.next(row, &sc.row); err != nil {
-			return fmt.Errorf("read block %d: %w", id, err)
+			return fmt.Errorf("read block %d: %w", e.id, err)
 		}
 		if sc.counts() {
 			sc.see(t)
