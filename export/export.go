@@ -47,6 +47,9 @@ type Config struct {
 	WithStatus bool
 	Force      bool // replace an existing Out
 	Workers    int  // goroutines that read; 0: one for each CPU. The file does not depend on it
+	// Memory is about how many bytes the export may take, whatever its rows; 0: DefaultMemory. The file does not
+	// depend on it.
+	Memory int64
 }
 
 // Report says what an export did.
@@ -103,6 +106,7 @@ type Request struct {
 	WithStatus bool
 	Force      bool
 	Workers    int
+	Memory     int64
 
 	// Plan is the client's, of an Export that a server is asked for: what it declares of files is read here, and
 	// the server must have the same.
@@ -130,7 +134,7 @@ func FromStore(ctx context.Context, store *feature.Store, req Request) (*Report,
 	defer cut.Close()
 	return Run(ctx, Config{
 		Cut: cut, Selector: sel, Export: declared, Spine: req.Spine, SpineTime: req.SpineTime, Out: req.Out,
-		AsServed: req.AsServed, WithStatus: req.WithStatus, Force: req.Force, Workers: req.Workers,
+		AsServed: req.AsServed, WithStatus: req.WithStatus, Force: req.Force, Workers: req.Workers, Memory: req.Memory,
 	})
 }
 

@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -437,6 +438,44 @@ func TestOrder(t *testing.T) {
 		}
 		if row[3] != v.Values[0].String() || row[4] != v.Values[1].String() {
 			t.Fatalf("row %d: %v, a look-up answers %v", i, row, v.Values)
+		}
+	}
+}
+
+// TestMemory: neither the bytes nor the report depend on how many rows are answered together.
+func TestMemory(t *testing.T) {
+	f := newFixture(t)
+	rnd := rand.New(rand.NewPCG(3, 4))
+	base := at("2013-01-05T00:00:00Z")
+	var events []tx
+	for range 2000 {
+		events = append(events, tx{user: fmt.Sprint("u", rnd.IntN(20)), ts: base.Add(event.Duration(rnd.Int64N(86400)) * event.Second).String(), amount: rnd.Float64()})
+	}
+	f.add(events...)
+	var b strings.Builder
+	b.WriteString("n,user_id,event_time,text\n")
+	for i := range 70_000 {
+		fmt.Fprintf(&b, "%d,u%d,%s,%s\n", i, rnd.IntN(25), base.Add(event.Duration(rnd.Int64N(90000))*event.Second), strings.Repeat("é", rnd.IntN(20)))
+	}
+	spine := f.write("spine.csv", b.String())
+	for ext, served := range map[string]bool{".csv": true, ".parquet": false} {
+		want := f.out("want" + ext)
+		req := Request{Selection: feature.Selection{View: "spend"}, Spine: spine, Out: want, WithStatus: true, AsServed: served}
+		first, err := FromStore(t.Context(), f.store, req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Out, req.Memory, req.Workers = f.out("got"+ext), 1, 1
+		second, err := FromStore(t.Context(), f.store, req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		second.Out = first.Out
+		if !reflect.DeepEqual(first, second) {
+			t.Errorf("%s: with little memory the report is %+v, want %+v", ext, second, first)
+		}
+		if f.read(want) != f.read(req.Out) {
+			t.Errorf("%s: with little memory the bytes differ", ext)
 		}
 	}
 }

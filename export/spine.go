@@ -65,17 +65,23 @@ type chunk struct {
 	most  int // rows it may hold
 	vals  [][]event.Value
 	raw   []rawColumn // of a Parquet spine: what is carried, as it was
-	arena []byte      // behind the strings of vals and of the answers
+	arena []byte      // behind the strings of vals, keys and req
 
 	instants []event.Time
-	keys     []event.Value // rows × keys
-	req      []event.Value // rows × request columns
-	answers  [][]event.Value
+	keys     []event.Value   // rows × keys
+	req      []event.Value   // rows × request columns
+	answers  [][]event.Value // while the chunk is written
 	status   [][]feature.Status
-	differ   []int64 // by feature
 
 	ready bool   // instants, keys and req are read
 	part  []int8 // by row: of a split
+
+	number    int32 // among the chunks that are answered together
+	cells     []cells
+	orders    []byte   // by what rows are to be read
+	orderEnds []uint32 // by row
+	owned     int      // bytes in its arenas
+	size      int64    // about what it takes
 }
 
 // rawColumn holds a column's Parquet values; a nested one has any number for a row.
@@ -94,7 +100,7 @@ func newChunk(l *layout) *chunk {
 		vals:    make([][]event.Value, len(l.spine)),
 		answers: make([][]event.Value, len(l.names)),
 		status:  make([][]feature.Status, len(l.names)),
-		differ:  make([]int64, len(l.names)),
+		cells:   make([]cells, len(l.names)),
 	}
 	return c
 }
@@ -111,7 +117,10 @@ func (c *chunk) reset() {
 	c.arena = nil // writers of files may still hold the strings
 	c.instants, c.keys, c.req = c.instants[:0], c.keys[:0], c.req[:0]
 	c.ready, c.part = false, c.part[:0]
-	clear(c.differ)
+	c.orders, c.orderEnds, c.owned = c.orders[:0], c.orderEnds[:0], 0
+	for f := range c.cells {
+		clear(c.cells[f].text)
+	}
 }
 
 // own copies s into the chunk.
@@ -124,6 +133,7 @@ func (c *chunk) own(s string) string {
 	}
 	n := len(c.arena)
 	c.arena = append(c.arena, s...)
+	c.owned += len(s)
 	return event.Alias(c.arena[n:])
 }
 

@@ -1,0 +1,367 @@
+package export
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/penstock-ml/penstock/event"
+	"github.com/penstock-ml/penstock/feature"
+)
+
+// An export reads as many rows of its spine as its memory holds, answers them in the order in which the state
+// keeps their entities, and writes them in the order of the spine while it reads the next. So what an entity needs
+// is read once for all of its rows, and the memory of an export grows neither with its rows nor with an entity's.
+
+// DefaultMemory is what an export takes for rows that wait and for what its readers keep.
+const DefaultMemory = 256 << 20
+
+// runner carries one export out.
+type runner struct {
+	cfg     *Config
+	sp      spine
+	l       *layout
+	out     sink
+	report  *Report
+	workers []*worker
+	answers [][]event.Value // of the chunk that is being written
+
+	budget   int64 // bytes of chunks
+	held     atomic.Int64
+	spread   bool  // some answers are as long as they like
+	rows     int64 // answered so far
+	longest  int64 // bytes that their answers took beside the cells
+	finished error // of the spine, behind the rows that were read; errEnd at its end
+}
+
+var errEnd = errors.New("the spine ends")
+
+// run answers all rows of a spine. The error given is that of the first row that has one.
+func run(ctx context.Context, cfg *Config, sp spine, l *layout, out sink, report *Report) error {
+	memory := cfg.Memory
+	if memory <= 0 {
+		memory = DefaultMemory
+	}
+	x := &runner{cfg: cfg, sp: sp, l: l, out: out, report: report, budget: memory / 4 * 3}
+	for range cfg.Workers {
+		x.workers = append(x.workers, &worker{cfg: cfg, l: l, reader: cfg.Cut.NewReader(), differ: make([]int64, len(l.names))})
+	}
+	x.answers = make([][]event.Value, len(l.names))
+	x.spread = slices.ContainsFunc(l.types, func(t event.Type) bool { return inText(t.Kind) })
+	var answered []*chunk
+	for {
+		next, err := x.turn(ctx, answered)
+		if err != nil {
+			return err
+		}
+		if len(next) == 0 {
+			break
+		}
+		if err := x.answer(ctx, next); err != nil {
+			return err
+		}
+		answered = next
+	}
+	for _, w := range x.workers {
+		for f, n := range w.differ {
+			report.Features[f].Differ += n
+			report.Differ += n
+		}
+	}
+	if x.finished != errEnd {
+		return x.finished
+	}
+	return ctx.Err()
+}
+
+// turn writes chunks and meanwhile reads the next; their memory is used again.
+func (x *runner) turn(ctx context.Context, answered []*chunk) ([]*chunk, error) {
+	free := make(chan *chunk, len(answered))
+	wrote := make(chan error, 1)
+	go func() {
+		defer close(free)
+		wrote <- x.write(ctx, answered, free)
+	}()
+	next := x.read(ctx, free)
+	if err := <-wrote; err != nil {
+		return nil, err
+	}
+	return next, ctx.Err()
+}
+
+// read reads chunks until the budget is used up; those that are written meanwhile make room.
+func (x *runner) read(ctx context.Context, free <-chan *chunk) (chunks []*chunk) {
+	for x.finished == nil && ctx.Err() == nil {
+		var c *chunk
+		if len(chunks) > 0 && (x.spread && x.rows == 0 || x.held.Load()+x.held.Load()/int64(len(chunks)) > x.budget) {
+			var ok bool
+			if c, ok = <-free; !ok {
+				return chunks // nothing is written any more: these are as many as there may be
+			}
+		} else {
+			select {
+			case c = <-free:
+			default:
+			}
+		}
+		if c == nil {
+			c = newChunk(x.l)
+		}
+		// The rows before a mistake are answered before it is told: they may hold an earlier one.
+		if err := x.sp.read(c); err != nil {
+			x.finished = err
+		} else if c.rows == 0 {
+			x.finished = errEnd
+		}
+		if c.rows > 0 {
+			c.size = x.sizeOf(c)
+			x.held.Add(c.size)
+			chunks = append(chunks, c)
+		}
+	}
+	return chunks
+}
+
+// sizeOf is about how many bytes a chunk takes once it is answered.
+func (x *runner) sizeOf(c *chunk) int64 {
+	row := int64(32*(len(x.l.keys)+len(x.l.req)) + 40 + 10*len(x.l.names))
+	for _, t := range x.l.types {
+		if inText(t.Kind) {
+			row += 16
+		}
+	}
+	size := int64(c.owned)
+	for i := range c.vals {
+		size += 32 * int64(len(c.vals[i]))
+	}
+	for i := range c.raw {
+		size += 24*int64(len(c.raw[i].vals)) + 4*int64(c.rows)
+	}
+	if x.rows > 0 {
+		row += x.longest / x.rows
+	}
+	return size + row*int64(c.rows)
+}
+
+// write writes chunks that are answered and hands them out for their next rows.
+func (x *runner) write(ctx context.Context, chunks []*chunk, free chan<- *chunk) error {
+	for _, c := range chunks {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		for f := range x.answers {
+			x.answers[f] = slices.Grow(x.answers[f][:0], c.rows)[:c.rows]
+			for r := range x.answers[f] {
+				x.answers[f][r] = c.cells[f].at(r)
+			}
+			c.answers[f] = x.answers[f]
+		}
+		if err := x.out.write(c); err != nil {
+			return fmt.Errorf("write %s: %w", x.cfg.OutName, err)
+		}
+		x.report.add(c)
+		x.held.Add(-c.size)
+		c.reset()
+		free <- c
+	}
+	return nil
+}
+
+// answer answers all rows of chunks: first their inputs are read, then the rows by entity.
+func (x *runner) answer(ctx context.Context, chunks []*chunk) error {
+	for i, c := range chunks {
+		c.number = int32(i)
+	}
+	errs := make([]error, len(chunks))
+	var failed atomic.Bool
+	x.each(len(chunks), func(w *worker, i int) {
+		if ctx.Err() == nil {
+			if errs[i] = w.inputs(chunks[i]); errs[i] == nil {
+				w.prepare(chunks[i])
+			}
+		}
+	})
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	slots := bySlot(chunks)
+	var mu sync.Mutex
+	var first *rowError
+	x.each(len(slots), func(w *worker, i int) {
+		if ctx.Err() != nil || failed.Load() {
+			return
+		}
+		if err := w.answer(ctx, chunks, slots[i]); err != nil {
+			failed.Store(true)
+			mu.Lock()
+			defer mu.Unlock()
+			if first == nil || err.row < first.row {
+				first = err
+			}
+		}
+	})
+	if first != nil {
+		return fmt.Errorf("answer row %d of spine %s: %w", first.row, x.cfg.SpineName, first.err)
+	}
+	for _, c := range chunks {
+		x.rows += int64(c.rows)
+	}
+	for _, w := range x.workers {
+		x.longest += w.owned
+		w.owned, w.arena = 0, nil
+	}
+	return ctx.Err()
+}
+
+// each lets the workers do n pieces of work, taken in order.
+func (x *runner) each(n int, do func(w *worker, i int)) {
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for _, w := range x.workers[:min(len(x.workers), n)] {
+		wg.Go(func() {
+			for i := next.Add(1) - 1; i < int64(n); i = next.Add(1) - 1 {
+				do(w, int(i))
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// place is where a row stands.
+type place struct{ chunk, row int32 }
+
+// bySlot lists the rows of each slot that has some; the state keeps what belongs to a slot together.
+func bySlot(chunks []*chunk) [][]place {
+	var ends [feature.Slots + 1]int
+	total := 0
+	for _, c := range chunks {
+		total += c.rows
+		for r := range c.rows {
+			ends[c.slot(r)+1]++
+		}
+	}
+	for i := range feature.Slots {
+		ends[i+1] += ends[i]
+	}
+	all := make([]place, total)
+	at := ends
+	for _, c := range chunks {
+		for r := range c.rows {
+			s := c.slot(r)
+			all[at[s]] = place{c.number, int32(r)}
+			at[s]++
+		}
+	}
+	var out [][]place
+	for i := range feature.Slots {
+		if ends[i] < ends[i+1] {
+			out = append(out, all[ends[i]:ends[i+1]])
+		}
+	}
+	return out
+}
+
+// order is by what row r is to be read.
+func (c *chunk) order(r int) []byte {
+	from := uint32(0)
+	if r > 0 {
+		from = c.orderEnds[r-1]
+	}
+	return c.orders[from:c.orderEnds[r]]
+}
+
+func (c *chunk) slot(r int) int { return int(binary.BigEndian.Uint16(c.order(r))) }
+
+// cells are the answers to one feature, closer together than values are.
+type cells struct {
+	kinds []event.Kind
+	nums  []uint64
+	text  []string // of values that have some
+}
+
+// inText tells whether values of a kind hold text.
+func inText(k event.Kind) bool {
+	switch k {
+	case event.String, event.Bytes, event.Decimal, event.List, event.Map:
+		return true
+	}
+	return false
+}
+
+func (x *cells) at(r int) event.Value {
+	v := event.Value{Kind: x.kinds[r], Num: x.nums[r]}
+	if x.text != nil {
+		v.Str = x.text[r]
+	}
+	return v
+}
+
+func (x *cells) grow(rows int, text bool) {
+	x.kinds, x.nums = slices.Grow(x.kinds[:0], rows)[:rows], slices.Grow(x.nums[:0], rows)[:rows]
+	if text {
+		x.text = slices.Grow(x.text[:0], rows)[:rows]
+	}
+}
+
+// prepare makes room for the answers of c, and tells by what its rows are to be read.
+func (w *worker) prepare(c *chunk) {
+	for f := range c.cells {
+		c.cells[f].grow(c.rows, inText(w.l.types[f].Kind))
+		c.status[f] = slices.Grow(c.status[f][:0], c.rows)[:c.rows]
+	}
+	nk := len(w.l.keys)
+	for r := range c.rows {
+		c.orders = w.cfg.Selector.AppendOrder(c.orders, c.keys[r*nk:(r+1)*nk])
+		c.orderEnds = append(c.orderEnds, uint32(len(c.orders)))
+	}
+}
+
+// sorted is a row of a slot on its way into order.
+type sorted struct {
+	place
+	head uint64 // of the order, for most of the comparisons
+	at   event.Time
+}
+
+// rowError is why a row, counted from 1, has no answer.
+type rowError struct {
+	row int64
+	err error
+}
+
+// answer answers the rows of a slot, by entity and instant.
+func (w *worker) answer(ctx context.Context, chunks []*chunk, slot []place) *rowError {
+	w.sorted = w.sorted[:0]
+	for _, p := range slot {
+		c := chunks[p.chunk]
+		var head [8]byte
+		copy(head[:], c.order(int(p.row))[2:])
+		w.sorted = append(w.sorted, sorted{p, binary.BigEndian.Uint64(head[:]), c.instants[p.row]})
+	}
+	slices.SortFunc(w.sorted, func(a, b sorted) int {
+		if a.head != b.head {
+			return cmp.Compare(a.head, b.head)
+		}
+		return cmp.Or(bytes.Compare(chunks[a.chunk].order(int(a.row)), chunks[b.chunk].order(int(b.row))),
+			cmp.Compare(a.at, b.at), cmp.Compare(a.chunk, b.chunk), cmp.Compare(a.row, b.row))
+	})
+	for _, s := range w.sorted {
+		c := chunks[s.chunk]
+		err := ctx.Err()
+		if err == nil {
+			err = w.row(ctx, c, int(s.row))
+		}
+		if err != nil {
+			return &rowError{c.first + int64(s.row), err}
+		}
+	}
+	return nil
+}
