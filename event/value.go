@@ -9,6 +9,7 @@ import (
 	"math"
 	"math/big"
 	"strconv"
+	"strings"
 	"time"
 	"unsafe"
 )
@@ -271,6 +272,17 @@ func AppendDouble(dst []byte, f float64) []byte {
 		return strconv.AppendFloat(dst, f, 'e', -1, 64)
 	}
 	return strconv.AppendFloat(dst, f, 'f', -1, 64)
+}
+
+// ParseDouble reads a double as people and programs write it: digits with a point and an exponent, or NaN,
+// Infinity, Inf in letters of either case, with a sign. False for what is none: what is beyond the range of
+// doubles, hexadecimal digits and digits with underscores too. -0 becomes +0.
+func ParseDouble(s string) (f float64, ok bool) {
+	if strings.ContainsAny(s, "_xXpP") {
+		return 0, false
+	}
+	f, err := strconv.ParseFloat(s, 64)
+	return f + 0, err == nil
 }
 
 // FormatDecimal writes unscaled × 10^-scale with exactly scale digits behind the point.

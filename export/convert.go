@@ -3,7 +3,6 @@ package export
 import (
 	"encoding/base64"
 	"fmt"
-	"math"
 	"math/big"
 	"strconv"
 	"strings"
@@ -90,7 +89,7 @@ func parse(text string, want event.Type) (event.Value, error) {
 			return event.LongOf(n), nil
 		}
 	case event.Double:
-		if f, ok := parseDouble(text); ok {
+		if f, ok := event.ParseDouble(text); ok {
 			return event.DoubleOf(f), nil
 		}
 	case event.Bytes:
@@ -122,22 +121,6 @@ func parse(text string, want event.Type) (event.Value, error) {
 		}
 	}
 	return event.Value{}, fmt.Errorf("%s is not a %s", quote(text), want.Kind)
-}
-
-func parseDouble(text string) (float64, bool) {
-	switch text {
-	case "NaN":
-		return math.NaN(), true
-	case "Infinity":
-		return math.Inf(1), true
-	case "-Infinity":
-		return math.Inf(-1), true
-	}
-	if strings.Trim(text, "+-.0123456789eE") != "" {
-		return 0, false
-	}
-	f, err := strconv.ParseFloat(text, 64)
-	return f, err == nil
 }
 
 // parseDecimal reads plain digits with an optional sign and point.

@@ -4,7 +4,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"math"
 	"math/big"
 	"strconv"
 	"strings"
@@ -63,12 +62,8 @@ func parseText(s string, t event.Type) (event.Value, error) {
 }
 
 func parseDouble(s string) (event.Value, error) {
-	f, err := strconv.ParseFloat(s, 64)
-	switch s {
-	case "Infinity", "NaN", "-Infinity":
-		f, err = map[string]float64{"Infinity": math.Inf(1), "NaN": math.NaN(), "-Infinity": math.Inf(-1)}[s], nil
-	}
-	if err != nil || strings.ContainsAny(s, "_xXpP") {
+	f, ok := event.ParseDouble(s)
+	if !ok {
 		return event.Value{}, fmt.Errorf("%.100q is no double", s)
 	}
 	return event.DoubleOf(f), nil

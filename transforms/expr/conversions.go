@@ -1,9 +1,7 @@
 package expr
 
 import (
-	"math"
 	"strconv"
-	"strings"
 
 	"github.com/expr-lang/expr/ast"
 
@@ -14,7 +12,7 @@ func conversionFunctions() []function {
 	return []function{
 		def(1, 1, compileLong, "long(x) long", "Also int. A double or decimal cut towards zero, a string of decimal digits, a boolean as 0 or 1; null where there is no such long.",
 			`long("42")`, "42", "long(-2.9)", "-2", "long(name)", ""),
-		def(1, 1, compileDouble, "double(x) double", `Also float. The nearest double of a long or decimal, a string such as "1.5", "1e9", "NaN" or "-Infinity", a boolean as 0 or 1; null for other strings.`,
+		def(1, 1, compileDouble, "double(x) double", `Also float. The nearest double of a long or decimal, a string such as "1.5", "1e9", "NaN" or "-Infinity", a boolean as 0 or 1; null for other strings, and those beyond the range of doubles.`,
 			`double("1e3")`, "1000", "double(7) / 2", "3.5"),
 		def(1, 1, compileBoolean, "boolean(x) boolean", "Also bool. Of a string: true, t, yes, y, on and 1, or false, f, no, n, off and 0, in any case, else null. Of a number: whether it is not 0; null of NaN.",
 			`boolean("Yes")`, "true", "boolean(0)", "false", "boolean(name)", ""),
@@ -86,32 +84,11 @@ func compileDouble(c *compiler, _ ast.Node, name string, args []operand) (code, 
 		r.f = map1(x.b, func(b bool) float64 { return float64(bit(b)) })
 	case event.String:
 		r.t.Nullable = true
-		r.f = try1(x.s, parseDouble)
+		r.f = try1(x.s, event.ParseDouble)
 	default:
 		return code{}, c.wrong(name, args[0], "a number, a string or a boolean")
 	}
 	return c.converted(r, args[0])
-}
-
-// parseDouble reads a decimal number, NaN, Infinity or -Infinity; beyond the range of doubles it is
-// an infinity.
-func parseDouble(s string) (float64, bool) {
-	switch s {
-	case "NaN":
-		return math.NaN(), true
-	case "Infinity":
-		return math.Inf(1), true
-	case "-Infinity":
-		return math.Inf(-1), true
-	}
-	if strings.Trim(s, "0123456789+-.eE") != "" || strings.ContainsAny(s, "_xX") {
-		return 0, false
-	}
-	f, err := strconv.ParseFloat(s, 64)
-	if err != nil && !math.IsInf(f, 0) {
-		return 0, false
-	}
-	return f + 0, true
 }
 
 func compileString(c *compiler, _ ast.Node, name string, args []operand) (code, error) {
