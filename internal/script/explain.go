@@ -1,7 +1,6 @@
 package script
 
 import (
-	"context"
 	"fmt"
 	"slices"
 
@@ -61,12 +60,6 @@ func setInputs(set *pipeline.Set, i int, out []*pipeline.Feature) []*pipeline.Fe
 	return out
 }
 
-// line is one event that a failure shows.
-type line struct {
-	at   event.Time
-	text string
-}
-
 func (m *machine) explainFeature(q *question, f *pipeline.Feature, r *answerRow, as event.Time) []string {
 	start, end := f.Window.Range(as)
 	what := "before " + end.String()
@@ -76,61 +69,47 @@ func (m *machine) explainFeature(q *question, f *pipeline.Feature, r *answerRow,
 	if f.Window.Kind == window.LastN || f.Window.Kind == window.Session {
 		what += ", from which it takes " + f.Window.String()
 	}
-	var lines []line
-	for _, h := range m.log {
-		if h.record == nil {
-			continue
-		}
-		if x, ok := m.eventOf(q, f.View, r, h.record, start, end); ok {
-			lines = append(lines, x)
+	rows := m.rowsOf(q, f.View, r)
+	if q.asServed {
+		for i := range rows {
+			rows[i].mark(rows[i].Arrival > as, "had not arrived")
 		}
 	}
-	slices.SortStableFunc(lines, func(a, b line) int { return int(max(min(a.at.Sub(b.at), 1), -1)) })
-	out := []string{fmt.Sprintf("%s.%s: %s: events %s: %d", f.View.Name, f.Name, f.Doc, what, len(lines))}
-	if len(lines) > maxShown {
-		out = append(out, fmt.Sprintf("  … %d earlier ones", len(lines)-maxShown))
-		lines = lines[len(lines)-maxShown:]
+	markCopies(f.View, rows)
+	rows = slices.DeleteFunc(rows, func(x shownRow) bool { return x.Time < start || x.Time >= end })
+	without := 0
+	for i := range rows {
+		rows[i].mark(!passesAny(f, &rows[i].Row), "its where leaves it out")
+		if rows[i].why != "" {
+			without++
+		}
 	}
-	for _, x := range lines {
-		out = append(out, "  "+x.text)
+	head := fmt.Sprintf("%s.%s: %s: events %s: %d", f.View.Name, f.Name, f.Doc, what, len(rows))
+	if without > 0 {
+		head += fmt.Sprintf(", %d of them left out", without)
+	}
+	out := []string{head}
+	if len(rows) > maxShown {
+		out = append(out, fmt.Sprintf("  … %d earlier ones", len(rows)-maxShown))
+		rows = rows[len(rows)-maxShown:]
+	}
+	for i := range rows {
+		out = append(out, "  "+rows[i].text())
 	}
 	return out
 }
 
-// eventOf shows a record if it is one of the entity within the instants.
-func (m *machine) eventOf(q *question, v *pipeline.View, r *answerRow, rec *record, start, end event.Time) (line, bool) {
-	src := m.plan.Sources[rec.source]
-	if v.Source != src {
-		return line{}, false
+// passesAny tells whether a row passes the condition of one of the groups that a feature reads. Conditions over
+// other views are passed: their verdict is not known here.
+func passesAny(f *pipeline.Feature, row *event.Row) bool {
+	call := &f.Call
+	if f.Inner != nil {
+		call = &f.Inner.Call
 	}
-	slots, reason := m.feeds[rec.source].Columns(context.Background(), rec.Value)
-	if reason != "" {
-		return line{}, false
-	}
-	at, ok := feature.EventTime(src, slots)
-	if !ok || at < start || at >= end {
-		return line{}, false
-	}
-	row := slices.Clone(slots)
-	for _, c := range v.Computed {
-		row = append(row, c.Eval(row))
-	}
-	for i, k := range v.Keys {
-		name := v.Entity.Keys[i].Name
-		j := slices.IndexFunc(q.columns.Keys, func(c pipeline.Column) bool { return c.Name == name })
-		if j < 0 || event.Compare(row[k], r.keys[j]) != 0 {
-			return line{}, false
-		}
-	}
-	text := fmt.Sprintf("line %d  %d@%d  %s", rec.line, rec.Partition, rec.Offset, at)
-	if rec.Arrival != at {
-		text += " arrived " + rec.Arrival.String()
-	}
-	text += "  {" + rec.text + "}"
-	if v.Where != nil && !v.Where.Eval(row).Bool() {
-		text += "  filtered by the view's where"
-	}
-	return line{at, text}, true
+	return slices.ContainsFunc(call.Groups(nil), func(i int) bool {
+		filter := f.View.Layout.Groups[i].Filter
+		return filter < 0 || filter >= len(f.View.Filters) || row.Pass>>filter&1 != 0
+	})
 }
 
 // lineOf shows the event that became a dead letter.
