@@ -84,5 +84,20 @@ func (r *Reader) derive(sc *viewScan, pl *plane) error {
 	for i, d := range q.v.plan.Derived {
 		row.Values[n+i] = d.Program.Eval(l.args)
 	}
+	l.passLate(q.v.plan, row)
 	return nil
+}
+
+// passLate tells which conditions over derived values row passes.
+func (l *lookups) passLate(v *pipeline.View, row *event.Row) {
+	if len(v.Late) == 0 {
+		return
+	}
+	copy(l.args[:pipeline.MaxLookups], row.Values[len(v.Inputs):])
+	row.Pass &= 1<<len(v.Filters) - 1
+	for i, p := range v.Late {
+		if p.Eval(l.args).Bool() {
+			row.Pass |= 1 << (len(v.Filters) + i)
+		}
+	}
 }

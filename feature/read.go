@@ -265,25 +265,6 @@ func (sc *viewScan) answer(i int) agg.Answer {
 	return pl.result(f.at).Answer(&f.Call, agg.At{AsOf: sc.asOf, Start: s.start, End: s.end})
 }
 
-// outer answers an aggregate of an aggregate: it reads a row for each inner window, at its end.
-func (sc *viewScan) outer(pl *plane, f *featureQuery) agg.Answer {
-	p := agg.NewPartial(&f.Inner.Layout, nil)
-	newest, overflow := event.MinTime, false
-	for i := range pl.spans {
-		s := &pl.spans[i]
-		part := pl.result(i)
-		if !f.Inner.Empty && part.Count(f.Inner.Group) == 0 {
-			continue
-		}
-		a := part.Answer(&f.Inner.Call, agg.At{AsOf: s.end, Start: s.start, End: s.end})
-		newest, overflow = max(newest, a.Newest), overflow || a.Overflow
-		p.Add(&event.Row{Time: s.end, Arrival: s.end, Pos: event.Position{Offset: int64(i)}, Values: []event.Value{a.Value}})
-	}
-	a := p.Answer(&f.Call, agg.At{AsOf: sc.asOf, Start: pl.outer.start, End: pl.outer.end})
-	a.Newest, a.Overflow = newest, overflow || a.Overflow
-	return a
-}
-
 // horizon is the least instant that may be asked of v.
 func (r *Reader) horizon(v *view) event.Time {
 	of := newestWatermark

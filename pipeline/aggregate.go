@@ -28,7 +28,8 @@ type aggregateDecl struct {
 	above  *aggregateDecl // of a ratio
 	below  *aggregateDecl
 	inner  *aggregateDecl
-	empty  bool // inner windows without a row count too
+	empty  bool    // inner windows without a row count too
+	under  *byDecl // of what this one is a part of
 }
 
 // byDecl is `by:` as written.
@@ -282,10 +283,6 @@ func (v *viewScope) declareBy(a *aggregateDecl) bool {
 	if n == nil {
 		return false
 	}
-	if a.above != nil || a.inner != nil || a.fn == agg.Ratio {
-		v.c.fail(a.n.keyNode("by"), "make a feature of each value, with where", "%s: by beside %s is not known", a.in, map[bool]string{true: "an aggregate of an aggregate", false: "ratio"}[a.inner != nil])
-		return false
-	}
 	holder, column := a.n, n
 	if n.kind == mappingNode {
 		if holder, column = n, n.get("column"); column == nil {
@@ -302,12 +299,24 @@ func (v *viewScope) declareBy(a *aggregateDecl) bool {
 			"%s: limit could be that of by or of %s", a.in, a.fn)
 		return false
 	}
-	if at := holder.keyNode("rest"); at != nil && !at.bad && a.fn.Ordered() {
-		v.c.fail(at, "delete it: the other values are left out", "%s: rest beside %s is not known: it is of one series of events", a.in, a.fn)
-		return false
+	if f, ordered := a.ordered(); ordered {
+		if at := holder.keyNode("rest"); at != nil && !at.bad {
+			v.c.fail(at, "delete it: the other values are left out", "%s: rest beside %s is not known: it is of one series of events", a.in, f)
+			return false
+		}
 	}
 	a.by = &byDecl{column: column, rest: textOr(holder.get("rest"), ""), flat: holder == a.n}
 	return v.boundBy(a, holder)
+}
+
+// ordered finds an aggregate of events that depends on their order.
+func (a *aggregateDecl) ordered() (f agg.Func, ok bool) {
+	a.each(func(x *aggregateDecl) {
+		if x.inner == nil && x.fn.Ordered() {
+			f, ok = x.fn, true
+		}
+	})
+	return f, ok
 }
 
 // boundBy reads how many keys are kept apart and answered.

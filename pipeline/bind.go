@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/penstock-ml/penstock/event"
 	"github.com/penstock-ml/penstock/transforms/agg"
+	"github.com/penstock-ml/penstock/transforms/expr"
 	"github.com/penstock-ml/penstock/transforms/window"
 )
 
@@ -47,12 +49,19 @@ func (v *viewScope) bind(a *aggregateDecl, outer *node, last bool) (bound, bool)
 	}
 	g.Parts, g.Keeps = needs.Parts, needs.Keeps
 	call.Group = v.group(g, last)
-	if a.by != nil {
-		call.By = &agg.By{Top: a.by.top, Rest: a.by.rest}
-		elem := t
-		t = event.Type{Kind: event.Map, Nullable: true, Elem: &elem}
+	b := bound{call: call, t: t, needs: needs}
+	a.by.apply(&b)
+	return b, true
+}
+
+// apply makes the answer a map; nil is no by.
+func (by *byDecl) apply(b *bound) {
+	if by == nil {
+		return
 	}
-	return bound{call: call, t: t, needs: needs}, true
+	elem := b.t
+	b.call.By = &agg.By{Top: by.top, Rest: by.rest}
+	b.t = event.Type{Kind: event.Map, Nullable: true, Elem: &elem}
 }
 
 // bindColumns binds the columns of an aggregate to inputs. If types are not known it checks the syntax.
@@ -83,22 +92,25 @@ func (v *viewScope) bindColumns(a *aggregateDecl, g *agg.Group) bool {
 
 // bindBy binds the column whose values are kept apart.
 func (v *viewScope) bindBy(a *aggregateDecl, g *agg.Group) bool {
+	by := cmp.Or(a.by, a.under)
 	switch {
-	case a.by == nil:
+	case by == nil:
 		return true
 	case !v.typed:
-		v.expression(a.by.column, a.in+": by")
+		v.expression(by.column, a.in+": by")
 		return true
+	case by.column.bad:
+		return false
 	}
-	input, t, ok := v.input(a.by.column, a.in+": by")
+	input, t, ok := v.input(by.column, a.in+": by")
 	if !ok {
 		return false
 	}
 	if !t.Ordered() {
-		v.c.fail(a.by.column, "keys are texts, numbers, booleans or instants", "%s: by %s is not known", a.in, bare(t))
+		v.c.fail(by.column, "keys are texts, numbers, booleans or instants", "%s: by %s is not known", a.in, bare(t))
 		return false
 	}
-	g.By, g.ByType, g.ByLimit = input+1, t, a.by.limit
+	g.By, g.ByType, g.ByLimit = input+1, t, by.limit
 	return true
 }
 
@@ -280,27 +292,31 @@ func windowLength(w window.Spec) (event.Duration, bool) {
 // filterOf compiles the condition of an aggregate, and outer if it must hold too: -1 for none. It is false if
 // one is wrong, or types are not known.
 func (v *viewScope) filterOf(where, outer *node, in string) (int, bool) {
-	if outer == nil && where == nil {
+	if where == nil {
+		where, outer = outer, nil
+	}
+	if where == nil {
 		return -1, true
 	}
-	if outer == nil || where == nil {
-		if where == nil {
-			where = outer
-		}
-		p := v.condition(where, in+": where")
-		if p == nil {
+	p, late := v.rowCondition(where, in)
+	if p == nil || outer != nil && outer.bad {
+		return -1, false
+	}
+	if outer != nil {
+		both := *outer
+		both.text, both.body = "("+outer.text+"\n) and ("+where.text+"\n)", 0
+		if p, late = v.rowCondition(&both, in); p == nil {
 			return -1, false
 		}
-		return v.filter(p), true
 	}
-	if v.condition(where, in+": where") == nil || outer.bad {
-		return -1, false
+	return v.filter(p, late), true
+}
+
+// rowCondition compiles the condition of a feature; late if it is over columns that read other views.
+func (v *viewScope) rowCondition(n *node, in string) (p *expr.Program, late bool) {
+	in += ": where"
+	if !v.typed || !v.readsOthers(n) {
+		return v.condition(n, in), false
 	}
-	both := *outer
-	both.text, both.body = "("+outer.text+"\n) and ("+where.text+"\n)", 0
-	p := v.condition(&both, in+": where")
-	if p == nil {
-		return -1, false
-	}
-	return v.filter(p), true
+	return v.lateCondition(n, in), true
 }

@@ -25,6 +25,9 @@ func (c *compiler) checkShape(n *node, s *shape, in, name string) {
 			c.checkScalar(n, s, in, name)
 		}
 	case sequenceNode:
+		if s.format == literalText {
+			return // its type decides what may stand in it
+		}
 		if s.items == nil {
 			hint := s.exampleHint()
 			if s.format == aggText || s.format == lastText {
@@ -48,6 +51,7 @@ func (c *compiler) checkShape(n *node, s *shape, in, name string) {
 			c.checkObject(n, s.object, in, name)
 		case s.names != nil:
 			c.checkNames(n, s, in, name)
+		case s.format == literalText:
 		default:
 			c.fail(n, s.exampleHint(), "%s must be %s, not a mapping", where(in, name), s.describe())
 		}
@@ -188,6 +192,14 @@ func (c *compiler) unknownKey(f field, o *object, within string) {
 		hint = fmt.Sprintf("did you mean %s?", near)
 	} else if also := otherName(f.key.text); also != "" && o.key("sum") != nil {
 		hint = "write " + also
+	}
+	if byGrammar.key(f.key.text) != nil || f.key.text == "by" {
+		switch o {
+		case innerGrammar:
+			hint = "write it beside the outer aggregate: each value is answered as if its events were alone"
+		case termGrammar:
+			hint = "write it beside ratio: it divides both"
+		}
 	}
 	message := fmt.Sprintf("unknown key %q", f.key.text)
 	c.fail(f.key, hint, "%s", where(within, message))

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"math/big"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -11,8 +12,80 @@ import (
 	"github.com/penstock-ml/penstock/event"
 )
 
-// constant reads a default of type t; problem says why it does not fit.
-func constant(n *node, t event.Type) (v event.Value, problem string) {
+// defaultOf reads a default of type t, and reports what does not fit. where begins the message.
+func (c *compiler) defaultOf(n *node, t event.Type, hint, where string, args ...any) (event.Value, bool) {
+	v, at, problem := constant(n, t)
+	if problem == "" {
+		return v, true
+	}
+	what := "default"
+	switch {
+	case at != n && at.kind == scalarNode:
+		what = fmt.Sprintf("default: %q", at.shown())
+	case at.kind == scalarNode:
+		what = fmt.Sprintf("default %q", at.shown())
+	}
+	c.fail(at, hint, "%s%s %s, and the feature is %s", fmt.Sprintf(where, args...), what, problem, bare(t))
+	return event.Value{}, false
+}
+
+// constant reads a constant of type t; problem says why it does not fit, of which part.
+func constant(n *node, t event.Type) (v event.Value, at *node, problem string) {
+	switch {
+	case n.kind == nullNode && t.Nullable:
+		return event.Value{}, n, ""
+	case n.kind == nullNode:
+		return event.Value{}, n, "holds a null"
+	case t.Kind == event.List:
+		return listConstant(n, t)
+	case t.Kind == event.Map:
+		return mapConstant(n, t)
+	case n.kind == sequenceNode:
+		return event.Value{}, n, "is a list"
+	case n.kind == mappingNode:
+		return event.Value{}, n, "is a mapping"
+	}
+	v, problem = scalarConstant(n, t)
+	return v, n, problem
+}
+
+func listConstant(n *node, t event.Type) (event.Value, *node, string) {
+	if n.kind != sequenceNode {
+		return event.Value{}, n, "is not a list like [1, 2]"
+	}
+	var b []byte
+	for _, item := range n.items {
+		v, at, problem := constant(item, *t.Elem)
+		if problem != "" {
+			return event.Value{}, at, problem
+		}
+		b = event.AppendValue(b, v)
+	}
+	return event.Value{Kind: event.List, Str: string(b)}, n, ""
+}
+
+// mapConstant reads a map. Keys are in the order of their bytes, as in those that aggregates answer.
+func mapConstant(n *node, t event.Type) (event.Value, *node, string) {
+	if n.kind != mappingNode {
+		return event.Value{}, n, "is not a map like {a: 1}"
+	}
+	fields := slices.Clone(n.fields)
+	slices.SortStableFunc(fields, func(a, b field) int { return strings.Compare(a.key.text, b.key.text) })
+	var b []byte
+	for i, f := range fields {
+		if i > 0 && fields[i-1].key.text == f.key.text {
+			return event.Value{}, f.key, "is there twice"
+		}
+		v, at, problem := constant(f.value, *t.Elem)
+		if problem != "" {
+			return event.Value{}, at, problem
+		}
+		b = event.AppendValue(event.AppendValue(b, event.StringOf(f.key.text)), v)
+	}
+	return event.Value{Kind: event.Map, Str: string(b)}, n, ""
+}
+
+func scalarConstant(n *node, t event.Type) (v event.Value, problem string) {
 	text := n.text
 	plain := n.plain || n.env
 	switch t.Kind {

@@ -8,7 +8,8 @@ func (v *viewScope) compileDedupe() {
 		return
 	}
 	if v.n.get("flatten") != nil {
-		v.c.fail(n, "leave one of the two out", "%s: dedupe and flatten do not go together: a record would be a duplicate in parts", v.in)
+		v.c.fail(n, "leave one of the two out; count_distinct of an element's id counts each of its copies once",
+			"%s: dedupe and flatten do not go together: a record would be a duplicate in parts", v.in)
 		return
 	}
 	if by == nil || by.bad || by.kind != scalarNode {

@@ -20,6 +20,12 @@ func (d *featureDecl) doc(b *bound) string {
 		text += " of each " + d.inner.window.String() + " that ends " + when
 		if d.empty {
 			text += ", those without events too"
+			if in := d.feature.Inner; !in.Nothing.IsNull() {
+				text += " as " + in.Nothing.String()
+			}
+		}
+		if d.by != nil {
+			text += ", by " + oneLine(d.by.column.text)
 		}
 	} else {
 		text += " " + d.when()
@@ -47,7 +53,7 @@ func (a *aggregateDecl) what(b *bound) string {
 	text := a.fn.String() + a.paramsDoc(b)
 	switch {
 	case a.above != nil:
-		return text + " of (" + a.above.term(b.above) + ") to (" + a.below.term(b.below) + ")"
+		text += " of (" + a.above.term(b.above) + ") to (" + a.below.term(b.below) + ")"
 	case a.inner != nil:
 		return text + " of (" + a.inner.term(b.inner) + ")"
 	case a.star:

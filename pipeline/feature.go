@@ -212,12 +212,7 @@ func (v *viewScope) compileFeature(d *featureDecl) {
 	}
 	d.feature.Doc = d.doc(&b)
 	if d.def != nil {
-		value, problem := constant(d.def, b.t)
-		if problem != "" {
-			v.c.fail(d.def, "", "%s: default %q %s, and the feature is %s", d.in, d.def.shown(), problem, bare(b.t))
-			return
-		}
-		d.feature.Default = value
+		d.feature.Default, _ = v.c.defaultOf(d.def, b.t, "", "%s: ", d.in)
 	}
 }
 
@@ -232,10 +227,8 @@ func (v *viewScope) compileDefault() {
 		if d.label != nil || d.noDef || d.def != nil || f == nil || f.Type.Kind == event.Null {
 			continue
 		}
-		value, problem := constant(n, f.Type)
-		if problem != "" {
-			v.c.fail(n, "give that feature a default of its own, or default: null for none",
-				"%s: default %q %s, and feature %q is %s", v.in, n.shown(), problem, d.name, bare(f.Type))
+		value, ok := v.c.defaultOf(n, f.Type, "give that feature a default of its own, or default: null for none", "%s: feature %q: ", v.in, d.name)
+		if !ok {
 			return
 		}
 		f.Default = value

@@ -21,7 +21,7 @@ daily_spend:  {avg: {sum: amount, window: {tumbling: 1d}}, window: 30d, empty: c
 		{name: "top", shape: text(intText), standard: "`limit`", doc: "With `by`: only the values with the most events."},
 		{name: "rest", shape: text(anyText), doc: "With `by`: the key under which all other values are united. Without it they are left out."},
 		{name: "window", shape: windowShape, standard: "lifetime", doc: "Which events count, by their time: `[T-1h, T)` for 1h; other windows are a mapping."},
-		{name: "empty", shape: enum("count", "skip"), standard: "skip", doc: "With an aggregate of an aggregate: whether inner windows without events count, with the inner answer over nothing."},
+		{name: "empty", shape: enum("count", "skip"), standard: "skip", doc: "With an aggregate of an aggregate: whether inner windows without events count: sums and counts as 0, others as their `default`."},
 		{name: "where", shape: text(exprText), doc: "Only events for which this is true count."},
 		{name: "ttl", shape: text(spanText), standard: "the view's", doc: "As on a view."},
 		{name: "default", shape: text(literalText), standard: "the view's", doc: "As on a view; `null` takes the view's away."},
@@ -35,6 +35,7 @@ var innerGrammar = &object{
 	keys: slices.Concat(aggregateKeys(nil, ratioGrammar), paramsAsOn(), []key{
 		{name: "window", shape: windowShape, required: true, doc: "The inner windows."},
 		{name: "where", shape: text(exprText), doc: "Only events for which this is true count."},
+		{name: "default", shape: text(literalText), doc: "The inner answer in place of null, for the outer aggregate to take."},
 	}),
 }
 

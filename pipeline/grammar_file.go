@@ -171,10 +171,10 @@ var viewGrammar = &object{
 		{name: "where", shape: text(exprText), doc: "Only events for which this is true count."},
 		{name: "sample", shape: &shape{object: sampleGrammar}, doc: "Only a share of the events counts, chosen by a hash; the others are filtered."},
 		{name: "dedupe", shape: &shape{object: dedupeGrammar}, doc: "Copies that a producer has sent more than once do not count."},
-		{name: "columns", shape: &shape{names: text(exprText), label: "column"}, doc: "Computed columns by name, each visible to the later ones and to all below. A column may read features of other views, as `by_user.avg_30d`: each event then has their value as of its own time, late corrections included; only aggregates over a bounded window can take such a column, by its name."},
+		{name: "columns", shape: &shape{names: text(exprText), label: "column"}, doc: "Computed columns by name, each visible to the later ones and to all below. A column may read features of other views, as `by_user.avg_30d`: each event then has their value as of its own time, late corrections included; only features over a bounded window can take such a column: their aggregate by its name, their `by` and their `where`."},
 		{name: "history", shape: text(spanText), standard: "the longest window, at least 30d", doc: "How far back features can be asked for exactly."},
 		{name: "ttl", shape: text(spanText), doc: "A value whose newest event is older than this is `expired`."},
-		{name: "default", shape: text(literalText), doc: "The answer in place of null."},
+		{name: "default", shape: text(literalText), doc: "The answer in place of null. Of a list it is a list, `[]` or `[1, 2]`, of a map a mapping, `{}` or `{US: 0}`."},
 		{name: "features", shape: &shape{names: &shape{object: featureGrammar}, label: "feature"}, doc: "The features, by name."},
 		{name: "each", shape: &shape{items: &shape{object: eachGrammar}}, doc: "Many features at once, behind those of `features`."},
 	},
@@ -237,7 +237,7 @@ var setFeatureGrammar = &object{
 	keys: []key{
 		{name: "name", shape: text(nameText), required: true, doc: "The answer's name."},
 		{name: "expr", shape: text(exprText), required: true, doc: "The expression."},
-		{name: "default", shape: text(literalText), doc: "The answer in place of null."},
+		{name: "default", shape: text(literalText), doc: "The answer in place of null. Of a list it is a list, `[]` or `[1, 2]`, of a map a mapping, `{}` or `{US: 0}`."},
 	},
 }
 

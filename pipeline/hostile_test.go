@@ -105,24 +105,26 @@ func FuzzCompile(f *testing.F) {
 // checkLayout fails unless all that the features of a view read is kept, under their own conditions.
 func checkLayout(t *testing.T, v *View) {
 	t.Helper()
-	inputs := len(v.Inputs) + len(v.Derived)
+	inputs, filters := len(v.Inputs)+len(v.Derived), len(v.Filters)+len(v.Late)
 	for _, g := range v.Layout.Groups {
-		if g.Input >= inputs || g.Second > inputs || g.By > inputs || g.Filter >= len(v.Filters) || g.By > 0 && g.ByLimit < 1 {
-			t.Fatalf("group %+v of %d inputs, %d filters", g, inputs, len(v.Filters))
+		if g.Input >= inputs || g.Second > inputs || g.By > inputs || g.Filter >= filters || g.By > 0 && g.ByLimit < 1 {
+			t.Fatalf("group %+v of %d inputs, %d filters", g, inputs, filters)
 		}
 	}
 	for _, f := range v.Features {
 		call := &f.Call
 		if f.Inner != nil {
-			checkCall(t, &f.Call, &f.Inner.Layout)
-			if call = &f.Inner.Call; !f.Inner.Window.Aligned() || f.Inner.Window.Current {
+			outer, inner := f.Call, f.Inner.Call
+			outer.By, inner.By = nil, f.Call.By
+			checkCall(t, &outer, &f.Inner.Layout)
+			if call = &inner; !f.Inner.Window.Aligned() || f.Inner.Window.Current {
 				t.Fatalf("%s: inner window %s", f.Name, f.Inner.Window)
 			}
 		} else if f.Func != agg.Ratio && v.Layout.Groups[f.Group].Filter != f.Filter {
 			t.Fatalf("feature %+v in group %+v", f, v.Layout.Groups[f.Group])
 		}
 		checkCall(t, call, &v.Layout)
-		if f.Doc == "" || f.Type.Kind == event.Null || f.Filter >= len(v.Filters) {
+		if f.Doc == "" || f.Type.Kind == event.Null || f.Filter >= filters {
 			t.Fatalf("feature %+v", f)
 		}
 	}

@@ -38,6 +38,12 @@ func (v *viewScope) readsViews(names []string) bool {
 	})
 }
 
+// readsOthers tells whether an expression is over features of other views, or columns that are.
+func (v *viewScope) readsOthers(n *node) bool {
+	names, err := expr.Names(n.text)
+	return err == nil && (v.readsViews(names) || slices.ContainsFunc(names, func(name string) bool { _, ok := v.derived[name]; return ok }))
+}
+
 // noteLookups notes the fields that tell whose features the view's columns read.
 func (v *viewScope) noteLookups() {
 	if !v.typed {
@@ -132,6 +138,49 @@ func (v *viewScope) derivedColumn(f field, in string, names []string) {
 	delete(v.broken, name)
 }
 
+// lateCondition compiles a condition over columns that read other views: it is evaluated when rows are read.
+func (v *viewScope) lateCondition(n *node, in string) *expr.Program {
+	names, _ := expr.Names(n.text)
+	slots, types := map[string]int{}, map[string]event.Type{}
+	known := v.known()
+	for name, i := range v.derived {
+		known = append(known, name)
+		slots[name], types[name] = i, v.view.Derived[i].Program.Type()
+	}
+	for _, name := range names {
+		if v.broken[name] {
+			return nil // it is reported
+		}
+		i, derived := v.derived[name]
+		if derived && i >= MaxLookups {
+			v.c.fail(n, "split the view in two", "%s: of more than %d columns that read other views", in, MaxLookups)
+			return nil
+		}
+		if derived {
+			continue
+		}
+		if slot, t, ok := v.lookup(name); ok {
+			slots[name], types[name] = MaxLookups+v.slotInput(name, slot, t), t
+		}
+	}
+	p, err := expr.Compile(n.text, func(name string) (int, event.Type, bool) {
+		t, ok := types[name]
+		return slots[name], t, ok
+	}, known)
+	switch {
+	case err != nil && v.readsViews(names):
+		v.c.exprErrorHint(n, in, err, "features of other views are read under columns: of this view, and taken by the column's name")
+		return nil
+	case err != nil:
+		v.c.exprError(n, in, err)
+		return nil
+	case p.Type().Kind != event.Bool:
+		v.c.fail(n, "write a comparison, like amount > 0", "%s must be true or false, but this is %s", in, bare(p.Type()))
+		return nil
+	}
+	return p
+}
+
 // lookupFeature finds or adds a feature of another view as an input.
 func (v *viewScope) lookupFeature(at field, in, ref string, other *viewScope, feature string) (int, bool) {
 	fail := func(hint, format string, args ...any) (int, bool) {
@@ -177,17 +226,23 @@ func (v *viewScope) lookupFeature(at field, in, ref string, other *viewScope, fe
 	return len(v.view.Lookups) - 1, true
 }
 
-// settleDerived gives derived columns their numbers, behind the inputs, and checks what reads them.
+// settleDerived gives derived columns and the conditions on them their numbers, behind the inputs and filters
+// that are stored, and checks what reads them.
 func (v *viewScope) settleDerived() {
-	settle := func(i, base int) int {
+	settle := func(i, base, stored int) int {
 		if i >= derivedBase+base {
-			return i - derivedBase + len(v.view.Inputs)
+			return i - derivedBase + stored
 		}
 		return i
 	}
+	inputs, filters := len(v.view.Inputs), len(v.view.Filters)
 	for i := range v.view.Layout.Groups {
 		g := &v.view.Layout.Groups[i]
-		g.Input, g.Second, g.By = settle(g.Input, 0), settle(g.Second, 1), settle(g.By, 1)
+		g.Input, g.Second, g.By = settle(g.Input, 0, inputs), settle(g.Second, 1, inputs), settle(g.By, 1, inputs)
+		g.Filter = settle(g.Filter, 0, filters)
+	}
+	for _, f := range v.view.Features {
+		f.Filter = settle(f.Filter, 0, filters)
 	}
 	if len(v.view.Derived) == 0 {
 		return

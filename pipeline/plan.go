@@ -132,9 +132,10 @@ type View struct {
 	Branch             // of its source, or the first of them
 	More     []*Branch // of further sources; Inputs and Filters have the same meaning in all
 	Entity   *Entity
-	Lookups  []*Lookup  // features of other views that this one reads
-	Derived  []*Derived // computed when rows are read: Row.Values behind Inputs
-	Dedupe   *Dedupe    // nil: every row counts
+	Lookups  []*Lookup       // features of other views that this one reads
+	Derived  []*Derived      // computed when rows are read: Row.Values behind Inputs
+	Late     []*expr.Program // conditions over Derived: bits of Row.Pass behind Filters. Slots: derived value i at i, input i at MaxLookups+i
+	Dedupe   *Dedupe         // nil: every row counts
 	Layout   agg.Layout
 	Features []*Feature // in the order written, `each` after `features`
 	Ahead    []*Feature // of labels: asked as of the end of their window, and by exports only
@@ -179,7 +180,7 @@ const MaxLookups = 64
 // DerivedGroup tells whether group i of the layout reads a Derived: it is not kept with rows.
 func (v *View) DerivedGroup(i int) bool {
 	g, n := &v.Layout.Groups[i], len(v.Inputs)
-	return g.Input >= n || g.Second > n || g.By > n
+	return g.Input >= n || g.Second > n || g.By > n || g.Filter >= len(v.Filters)
 }
 
 // Feature is one column of a view.
@@ -197,12 +198,15 @@ type Feature struct {
 }
 
 // Inner is the inner aggregate of an aggregate of an aggregate: the outer one reads a row for each of
-// the windows of Window that end within (start, end] of the outer window, at its end, with Call's answer.
+// the windows of Window that end within (start, end] of the outer window, at its end, with Call's answer. If
+// the feature's Call has a By, so have the groups of this one: each key is answered as if its rows were alone.
 type Inner struct {
 	agg.Call // over View.Layout
 	Window   window.Spec
-	Empty    bool       // windows without a row count too, with the answer over nothing
-	Layout   agg.Layout // of the outer aggregate: one group, whose input 0 is the answer
+	Empty    bool        // windows without a row count too, with the answer over nothing
+	Nothing  event.Value // the answer of a window in which nothing counts, in place of null
+	Default  event.Value // in place of any other null
+	Layout   agg.Layout  // of the outer aggregate: one group, whose input 0 is the answer
 }
 
 // Set is a feature set: the ordered columns that a model takes.

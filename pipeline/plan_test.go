@@ -261,9 +261,9 @@ func TestConstant(t *testing.T) {
 		{"-0.05", event.Type{Kind: event.Decimal, Scale: 2}, "-0.05"},
 		{"1.505", event.Type{Kind: event.Decimal, Scale: 2}, "!more than 2 digits"},
 		{"--1", event.Type{Kind: event.Decimal}, "!not a number"},
-		{"x", event.Type{Kind: event.List}, "!cannot be given"},
+		{"x", event.Type{Kind: event.List}, "!not a list"},
 	} {
-		v, problem := constant(&node{text: c.text, plain: true}, c.typ)
+		v, _, problem := constant(&node{kind: scalarNode, text: c.text, plain: true}, c.typ)
 		if want, bad := strings.CutPrefix(c.want, "!"); bad != (problem != "") || bad && !strings.Contains(problem, want) || !bad && v.String() != want {
 			t.Errorf("%q as %s: %v, %q; want %s", c.text, c.typ, v, problem, c.want)
 		}

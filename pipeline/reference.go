@@ -133,7 +133,7 @@ func (f format) reference(values []string) string {
 	case startText:
 		return "`earliest`, `latest` or an instant"
 	case literalText:
-		return "a constant"
+		return "a constant, a list or a mapping of constants"
 	case urlText:
 		return "an address"
 	case brokerText:

@@ -172,7 +172,7 @@ func scalarSchema(s *shape) map[string]any {
 	case enumText, columnTypeText:
 		return map[string]any{"anyOf": []any{map[string]any{"enum": s.enum}, map[string]any{"type": "string", "pattern": `\$\{`}}}
 	case literalText:
-		return map[string]any{"type": []string{"string", "number", "boolean", "null"}}
+		return map[string]any{"type": []string{"string", "number", "boolean", "null", "array", "object"}}
 	}
 	return map[string]any{"type": []string{"string", "number", "boolean"}}
 }

@@ -229,11 +229,7 @@ func (s *setScope) compileExpr(n *node) {
 		return
 	}
 	if def := n.get("default"); def != nil {
-		value, problem := constant(def, f.Type)
-		if problem != "" {
-			s.c.fail(def, "", "%s: default %q %s, and the feature is %s", in, def.shown(), problem, bare(f.Type))
-		}
-		f.Default = value
+		f.Default, _ = s.c.defaultOf(def, f.Type, "", "%s: ", in)
 	}
 	s.add(f)
 }

@@ -150,6 +150,10 @@ func (v *viewScope) compileWhere() {
 		if n == nil || n.bad || n.kind != scalarNode {
 			return
 		}
+		if v.readsOthers(n) {
+			v.c.fail(n, "write it as where of the features", "%s reads another view, but which events count is decided once, when they come", fmt.Sprintf(format, args...))
+			return
+		}
 		if p := v.condition(n, fmt.Sprintf(format, args...)); p != nil {
 			v.view.Where = p
 			texts = append(texts, "("+n.text+")")

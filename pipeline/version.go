@@ -41,7 +41,7 @@ func (scope *viewScope) storageText() string {
 	for i, d := range v.Derived {
 		line("derived %d %q %s = %s", i, d.Name, d.Program.Type(), d.Program)
 	}
-	for i, p := range v.Filters {
+	for i, p := range append(slices.Clone(v.Filters), v.Late...) {
 		line("filter %d %s", i, p)
 	}
 	for i, g := range v.Layout.Groups {
@@ -50,7 +50,7 @@ func (scope *viewScope) storageText() string {
 	for _, f := range slices.Concat(v.Features, v.Ahead) {
 		line("feature %s group %d filter %d window %s%s", f.Func, f.Group, f.Filter, f.Window, callText(&f.Call))
 		if in := f.Inner; in != nil {
-			line("inner %s group %d window %s empty %v%s", in.Func, in.Group, in.Window, in.Empty, callText(&in.Call))
+			line("inner %s group %d window %s empty %v%s%s", in.Func, in.Group, in.Window, in.Empty, nothingText(in), callText(&in.Call))
 			g := in.Layout.Groups[0]
 			line("outer type %s parts %d%s", g.Type, g.Parts, groupText(g))
 		}
@@ -77,18 +77,18 @@ func lookupText(f *Feature) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s window %s ttl %s default %v%s", f.Func, f.Window, f.TTL, f.Default, callText(&f.Call))
 	if f.Filter >= 0 {
-		fmt.Fprintf(&b, " filter %s", v.Filters[f.Filter])
+		fmt.Fprintf(&b, " filter %s", filterText(v, f.Filter))
 	}
 	call := &f.Call
 	if in := f.Inner; in != nil {
 		call = &in.Call
-		fmt.Fprintf(&b, " inner %s window %s empty %v%s", in.Func, in.Window, in.Empty, callText(call))
+		fmt.Fprintf(&b, " inner %s window %s empty %v%s%s", in.Func, in.Window, in.Empty, nothingText(in), callText(call))
 	}
 	for _, i := range call.Groups(nil) {
 		g := v.Layout.Groups[i]
 		fmt.Fprintf(&b, " over %s and %s by %s%s", inputText(v, g.Input), inputText(v, g.Second-1), inputText(v, g.By-1), groupText(g))
 		if g.Filter >= 0 {
-			fmt.Fprintf(&b, " filter %s", v.Filters[g.Filter])
+			fmt.Fprintf(&b, " filter %s", filterText(v, g.Filter))
 		}
 	}
 	for _, p := range v.Computed {
@@ -111,6 +111,22 @@ func inputText(v *View, i int) string {
 		return v.Inputs[i].Program.String()
 	}
 	return fieldText(v, v.Inputs[i].Slot)
+}
+
+// filterText is a condition of a view, by its number.
+func filterText(v *View, i int) string {
+	if i -= len(v.Filters); i >= 0 {
+		return "late " + v.Late[i].String()
+	}
+	return v.Filters[i+len(v.Filters)].String()
+}
+
+// nothingText is what inner windows answer in place of null; empty for null.
+func nothingText(in *Inner) string {
+	if in.Nothing.IsNull() {
+		return ""
+	}
+	return fmt.Sprintf(" nothing %s default %s", in.Nothing, in.Default)
 }
 
 // groupText is what a group keeps beside its parts. What was not there when a view was first stored is not

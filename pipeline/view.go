@@ -240,8 +240,8 @@ func (v *viewScope) compile() {
 	v.compileDefault()
 	v.compileDedupe()
 	v.settleHistory()
-	if len(v.view.Filters) > 64 {
-		v.c.failAt(v.key.span, "split the view in two", "%s has %d different conditions on features, and 64 is the most", v.in, len(v.view.Filters))
+	if n := len(v.view.Filters) + len(v.view.Late); n > 64 {
+		v.c.failAt(v.key.span, "split the view in two", "%s has %d different conditions on features, and 64 is the most", v.in, n)
 	}
 	v.settleDerived()
 	v.compileMore()
@@ -338,7 +338,7 @@ func (v *viewScope) expression(n *node, in string) *expr.Program {
 	if err != nil {
 		for _, name := range names {
 			if _, ok := v.derived[name]; ok {
-				v.c.exprErrorHint(n, in, err, fmt.Sprintf("column %s reads another view: only an aggregate can take it, by its name alone", name))
+				v.c.exprErrorHint(n, in, err, fmt.Sprintf("column %s reads another view: write this as a column of its own, over the other view's feature", name))
 				return nil
 			}
 		}
@@ -480,13 +480,17 @@ func (v *viewScope) addInput(id string, input Input) int {
 	return i
 }
 
-// filter finds or adds a condition.
-func (v *viewScope) filter(p *expr.Program) int {
-	i, ok := v.filters[p.String()]
+// filter finds or adds a condition: of the events, or (late) of columns that read other views.
+func (v *viewScope) filter(p *expr.Program, late bool) int {
+	list, id, base := &v.view.Filters, p.String(), 0
+	if late {
+		list, id, base = &v.view.Late, "late "+id, derivedBase
+	}
+	i, ok := v.filters[id]
 	if !ok {
-		i = len(v.view.Filters)
-		v.filters[p.String()] = i
-		v.view.Filters = append(v.view.Filters, p)
+		i = base + len(*list)
+		v.filters[id] = i
+		*list = append(*list, p)
 	}
 	return i
 }

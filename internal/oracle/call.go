@@ -27,6 +27,9 @@ type sample struct {
 
 // call answers c.
 func (e evaluation) call(c *agg.Call) result {
+	if c.Func == agg.Ratio && c.By != nil {
+		return e.ratioBy(c)
+	}
 	if c.Func == agg.Ratio {
 		return ratio(e.call(c.Above), e.call(c.Over))
 	}
@@ -112,7 +115,7 @@ func (e evaluation) vector(c *agg.Call, g *agg.Group, in []sample) result {
 
 // ratio is a/b.
 func ratio(a, b result) result {
-	r := result{newest: max(a.newest, b.newest), n: max(a.n, b.n)}
+	r := result{newest: max(a.newest, b.newest), n: b.n}
 	if a.any || b.any {
 		r.any = true
 	}

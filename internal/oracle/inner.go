@@ -12,6 +12,9 @@ import (
 // outer answers an aggregate over the answers of the inner windows that end within (start, end] of the
 // outer window.
 func outer(v *pipeline.View, f *pipeline.Feature, past []Row, asOf event.Time) result {
+	if f.Call.By != nil {
+		return outerBy(v, f, past, asOf)
+	}
 	s := spanOf(f.Window, asOf)
 	var rows []Row
 	var vague []bool
@@ -29,7 +32,14 @@ func outer(v *pipeline.View, f *pipeline.Feature, past []Row, asOf event.Time) r
 			continue
 		}
 		newest = max(newest, a.newest)
-		rows = append(rows, Row{Row: event.Row{Time: at, Values: []event.Value{a.value}, Pass: 1}})
+		value := a.value
+		switch {
+		case value.IsNull() && a.n == 0:
+			value = f.Inner.Nothing
+		case value.IsNull():
+			value = f.Inner.Default
+		}
+		rows = append(rows, Row{Row: event.Row{Time: at, Values: []event.Value{value}, Pass: 1}})
 		vague = append(vague, a.vague())
 	}
 	if f.Window.Kind == window.LastN {

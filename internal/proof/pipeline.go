@@ -127,7 +127,11 @@ func pick[T any](rng *rand.Rand, list []T) T { return list[rng.IntN(len(list))] 
 // featureText is a feature of the pair, with random parameters and options.
 func featureText(rng *rand.Rand, p Pair) string {
 	if p.Aggregate == "ratio" {
-		return fmt.Sprintf("ratio: {of: {%s}, to: {%s}}%s", termText(rng, p.Window), termText(rng, p.Window), p.window(rng))
+		s := fmt.Sprintf("ratio: {of: {%s}, to: {%s}}%s", termText(rng, p.Window), termText(rng, p.Window), p.window(rng))
+		if rng.IntN(3) == 0 {
+			s += byText(rng, true)
+		}
+		return s
 	}
 	t := aggregateText(rng, p.Aggregate)
 	s := t.text + p.window(rng)
@@ -297,6 +301,10 @@ func outerText(rng *rand.Rand) string {
 			continue
 		}
 		t := aggregateText(rng, within)
+		if rng.IntN(6) == 0 {
+			t = aggregate{fmt.Sprintf("ratio: {of: {%s}, to: {%s}}", termText(rng, "tumbling"), termText(rng, "tumbling")), event.Type{Kind: event.Double, Nullable: true}}
+			within = "ratio"
+		}
 		f, _ := agg.ByName(name)
 		if least, _, _ := f.Columns(); least != 1 {
 			continue
@@ -308,9 +316,15 @@ func outerText(rng *rand.Rand) string {
 		if rng.IntN(3) == 0 {
 			t.text += ", where: '" + pick(rng, conditions) + "'"
 		}
+		if t.answer.Kind == event.Double && rng.IntN(3) == 0 {
+			t.text += ", default: -1.5"
+		}
 		s := fmt.Sprintf("%s: {%s, window: %s}%s, window: %s", name, t.text, inner, params, window)
 		if rng.IntN(2) == 0 {
 			s += ", empty: count"
+		}
+		if rng.IntN(4) == 0 {
+			s += byText(rng, within != "drawdown")
 		}
 		return s
 	}

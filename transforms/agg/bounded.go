@@ -34,10 +34,8 @@ func newBounded(t event.Type, limit int) bounded {
 func (b *bounded) place(a atom) (i int32, fresh, evicted bool) {
 	h, scratch := b.form.hash(a, b.scratch)
 	b.scratch = scratch
-	for i := b.index[h]; i != 0; i = b.slots[i-1].next {
-		if b.form.compare(b.slots[i-1].key.atom(), a) == 0 {
-			return i - 1, false, false
-		}
+	if i = b.hashed(h, a); i >= 0 {
+		return i, false, false
 	}
 	if len(b.slots) < b.limit {
 		if len(b.slots) == cap(b.slots) {
@@ -59,6 +57,23 @@ func (b *bounded) place(a atom) (i int32, fresh, evicted bool) {
 	b.fill(i, h, a)
 	b.down(0)
 	return i, true, true
+}
+
+// find finds a's slot, or -1.
+func (b *bounded) find(a atom) int32 {
+	h, scratch := b.form.hash(a, b.scratch)
+	b.scratch = scratch
+	return b.hashed(h, a)
+}
+
+// hashed finds the slot of a, whose hash is h, or -1.
+func (b *bounded) hashed(h uint64, a atom) int32 {
+	for i := b.index[h]; i != 0; i = b.slots[i-1].next {
+		if b.form.compare(b.slots[i-1].key.atom(), a) == 0 {
+			return i - 1
+		}
+	}
+	return -1
 }
 
 func (b *bounded) fill(i int32, h uint64, a atom) {

@@ -24,6 +24,7 @@ type keyed struct {
 	ordered bool
 	parts   []*Partial // by slot; those beyond the slots in use are empty
 	rest    *Partial   // nil: no rows so far
+	none    *Partial   // stays empty; nil until it is asked for
 	answers
 }
 
@@ -86,6 +87,14 @@ func (k *keyed) others() *Partial {
 		k.rest = NewPartial(k.layout, nil)
 	}
 	return k.rest
+}
+
+// nothing is a partial without rows.
+func (k *keyed) nothing() *Partial {
+	if k.none == nil {
+		k.none = NewPartial(k.layout, nil)
+	}
+	return k.none
 }
 
 func (k *keyed) merge(other keeper) {

@@ -15,7 +15,7 @@ type Call struct {
 	K         int            // first_k, last_k, top_k, bottom_k, frequent: how many; nth, lag: which
 	Quantiles []float64      // quantile: one of them
 	Per       event.Duration // rate, slope: the unit of time
-	By        *By            // answers a map: the group's By
+	By        *By            // answers a map: the group's By; for a ratio that of both its groups
 	Over      *Call          // ratio: the denominator; Func is Ratio, and Above the numerator
 	Above     *Call
 }

@@ -366,6 +366,16 @@ func (p *Partial) Merge(q *Partial) {
 	}
 }
 
+// MergeKept adds what q, of the same Layout, holds of the groups that p keeps; q keeps them all.
+func (p *Partial) MergeKept(q *Partial) {
+	for i := range p.groups {
+		g := &p.groups[i]
+		if h := q.group(g.layout); h.count != 0 || h.left {
+			g.merge(h)
+		}
+	}
+}
+
 func (g *group) merge(h *group) {
 	g.left = g.left || h.left
 	g.flags |= h.flags
@@ -395,8 +405,17 @@ func (g *group) merge(h *group) {
 	g.count += h.count
 }
 
-// Count is the number of rows counted in a group (non-null input, filter passed).
+// Count is the number of rows counted in a group (non-null input, filter passed, a key if kept apart by one).
 func (p *Partial) Count(group int) int64 { return p.group(group).count }
+
+// Newest is the event time of the newest row counted in any of these groups; MinTime over nothing.
+func (p *Partial) Newest(groups []int) event.Time {
+	newest := event.MinTime
+	for _, i := range groups {
+		newest = max(newest, p.group(i).newest)
+	}
+	return newest
+}
 
 // group finds a group by its Layout number.
 func (p *Partial) group(i int) *group {

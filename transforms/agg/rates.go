@@ -56,19 +56,35 @@ func (g *group) finishBetween() event.Value {
 
 // ratio answers the quotient of two answers; null if either is, or the second is 0.
 func (p *Partial) ratio(c *Call, at At) Answer {
-	above := p.Answer(c.Above, at)
-	a := Answer{Newest: above.Newest, Overflow: above.Overflow}
-	num := 0.0
-	if !above.Value.IsNull() {
-		num = toDouble(above.Value) // before the next answer takes its memory
+	if c.By != nil {
+		return p.ratioBy(c, at)
 	}
-	over := p.Answer(c.Over, at)
-	a.Newest, a.Overflow = max(a.Newest, over.Newest), a.Overflow || over.Overflow
-	if above.Value.IsNull() || over.Value.IsNull() {
+	x := dividendOf(p.Answer(c.Above, at))
+	return x.by(p.Answer(c.Over, at))
+}
+
+// dividend is the first answer of a ratio, read before the second takes its memory.
+type dividend struct {
+	Answer
+	x float64
+}
+
+func dividendOf(a Answer) dividend {
+	d := dividend{Answer: a}
+	if !a.Value.IsNull() {
+		d.x = toDouble(a.Value)
+	}
+	return d
+}
+
+// by answers the quotient.
+func (d dividend) by(over Answer) Answer {
+	a := Answer{Newest: max(d.Newest, over.Newest), Overflow: d.Overflow || over.Overflow}
+	if d.Value.IsNull() || over.Value.IsNull() {
 		return a
 	}
 	if den := toDouble(over.Value); den != 0 {
-		a.Value = event.DoubleOf(num / den)
+		a.Value = event.DoubleOf(d.x / den)
 	}
 	return a
 }
