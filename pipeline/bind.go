@@ -312,6 +312,17 @@ func (v *viewScope) filterOf(where, outer *node, in string) (int, bool) {
 	return v.filter(p, late), true
 }
 
+// eventFilter is filterOf where other views cannot be read.
+func (v *viewScope) eventFilter(where, outer *node, in string) (int, bool) {
+	for _, n := range []*node{where, outer} {
+		if n != nil && v.typed && v.readsOthers(n) {
+			v.c.fail(n, "choose by what the events hold", "%s: where reads another view", in)
+			return -1, false
+		}
+	}
+	return v.filterOf(where, outer, in)
+}
+
 // rowCondition compiles the condition of a feature; late if it is over columns that read other views.
 func (v *viewScope) rowCondition(n *node, in string) (p *expr.Program, late bool) {
 	in += ": where"

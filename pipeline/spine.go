@@ -223,7 +223,7 @@ func (v *viewScope) compileSpines() {
 				s.broken = s.broken || v.typed
 			}
 		}
-		v.filterOf(s.n.get("where"), s.outer(), s.in)
+		v.eventFilter(s.n.get("where"), s.outer(), s.in)
 	}
 }
 
@@ -317,7 +317,7 @@ func (x *exportScope) spineFilter(s *spineScope) int {
 	if where != nil && where.bad || outer != nil && outer.bad {
 		return -1
 	}
-	i, _ := s.view.filterOf(where, outer, s.in)
+	i, _ := s.view.eventFilter(where, outer, s.in)
 	return i
 }
 
