@@ -109,27 +109,7 @@ type tx struct {
 func (f *fixture) add(events ...tx) {
 	f.t.Helper()
 	for _, e := range events {
-		slots := make([]event.Value, len(f.plan.Sources[0].Columns))
-		for i, c := range f.plan.Sources[0].Columns {
-			switch c.Name {
-			case "user_id":
-				slots[i] = event.StringOf(e.user)
-			case "shop":
-				slots[i] = event.LongOf(e.shop)
-			case "ts":
-				slots[i] = event.TimestampOf(at(e.ts))
-			case "amount":
-				slots[i] = event.DoubleOf(e.amount)
-			case "country":
-				if e.country != "" {
-					slots[i] = event.StringOf(e.country)
-				}
-			case "price":
-				slots[i], _ = rescale(event.ParseBig(string([]byte{byte(e.cents)})), 2, 2)
-			default:
-				f.t.Fatalf("column %s", c.Name)
-			}
-		}
+		slots := f.slots(e)
 		if e.arrival == "" {
 			e.arrival = e.ts
 		}
@@ -139,6 +119,32 @@ func (f *fixture) add(events ...tx) {
 	if err := f.part.End(f.t.Context(), f.next, true); err != nil {
 		f.t.Fatal(err)
 	}
+}
+
+// slots is an event as it is decoded.
+func (f *fixture) slots(e tx) []event.Value {
+	slots := make([]event.Value, len(f.plan.Sources[0].Columns))
+	for i, c := range f.plan.Sources[0].Columns {
+		switch c.Name {
+		case "user_id":
+			slots[i] = event.StringOf(e.user)
+		case "shop":
+			slots[i] = event.LongOf(e.shop)
+		case "ts":
+			slots[i] = event.TimestampOf(at(e.ts))
+		case "amount":
+			slots[i] = event.DoubleOf(e.amount)
+		case "country":
+			if e.country != "" {
+				slots[i] = event.StringOf(e.country)
+			}
+		case "price":
+			slots[i], _ = rescale(event.ParseBig(string([]byte{byte(e.cents)})), 2, 2)
+		default:
+			f.t.Fatalf("column %s", c.Name)
+		}
+	}
+	return slots
 }
 
 // some: u1 has two events, the second arrives half an hour late; u2 one.

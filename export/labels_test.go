@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/penstock-ml/penstock/event"
+	"github.com/penstock-ml/penstock/internal/oracle"
 )
 
 const labelYAML = `pipeline: p
@@ -54,12 +55,19 @@ exports:
     labels: [band]
   of_label:
     view: spend
-    spine: {label: big, from: "2013-01-02T06:00:00Z", to: "2013-01-03T00:00:00Z"}
+    spine: {label: big, from: "2013-01-02T06:00:00Z", to: "2013-01-02T08:00:00Z"}
 `
 
 // history adds random events to three partitions: one user has most of them, some arrive late, and some share
 // their instants. Amounts are quarters, so that sums are exact.
 func (f *fixture) history(n int, seed uint64) (all []tx) {
+	f.t.Helper()
+	all, _ = f.historyAt(n, seed)
+	return all
+}
+
+// historyAt tells the positions of the events too.
+func (f *fixture) historyAt(n int, seed uint64) (all []tx, records []oracle.Record) {
 	f.t.Helper()
 	r := rand.New(rand.NewPCG(seed, 1))
 	next := map[int32]int64{}
@@ -75,6 +83,7 @@ func (f *fixture) history(n int, seed uint64) (all []tx) {
 		all = append(all, e)
 		p := int32(r.IntN(3))
 		f.part, f.next = f.store.Partition(f.plan.Sources[0], p), next[p]
+		records = append(records, oracle.Record{Partition: p, Offset: f.next, Arrival: at(e.arrival), Slots: f.slots(e)})
 		f.add(e)
 		next[p] = f.next
 		if i%700 == 699 { // rows go to the archive
@@ -88,7 +97,7 @@ func (f *fixture) history(n int, seed uint64) (all []tx) {
 		f.t.Fatal(err)
 	}
 	cut.Close()
-	return all
+	return all, records
 }
 
 // watermark is the least of the partitions.
@@ -314,7 +323,7 @@ func TestLabelSpine(t *testing.T) {
 		got = append(got, row[0]+" "+row[1])
 	}
 	for _, e := range all {
-		if ts := at(e.ts); e.amount > 2 && ts >= at("2013-01-02T06:00:00Z") && ts < at("2013-01-03T00:00:00Z") {
+		if ts := at(e.ts); e.amount > 2 && ts >= at("2013-01-02T06:00:00Z") && ts < at("2013-01-02T08:00:00Z") {
 			want = append(want, e.user+" "+ts.String())
 		}
 	}
