@@ -24,6 +24,8 @@ type Error struct {
 	Message string `json:"message"`
 	Hint    string `json:"hint,omitempty"`
 	At      string `json:"at,omitempty"`
+
+	null bool // a key or the instant of a row is null
 }
 
 func (e *Error) Error() string { return e.Message }
@@ -182,7 +184,7 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 		return out.close()
 	})
 	if err != nil {
-		return nil, err
+		return nil, countNulls(ctx, &cfg, err)
 	}
 	if shaped != nil {
 		shaped.report(report, paths, names)

@@ -60,6 +60,7 @@ func TestMistakes(t *testing.T) {
 		{"no zone, parquet", "naive.parquet", "", spend, "", "o.csv", `the time column "event_time" has no zone`},
 		{"null time", "s.csv", "user_id,event_time\nu,2013-01-05T10:00:00Z\nu,\n", spend, "", "o.csv", `row 2: column "event_time": it is null`},
 		{"null time, parquet", "null.parquet", "", spend, "", "o.csv", `row 2: column "event_time": it is null`},
+		{"null keys", "s.csv", "user_id,event_time\nu,2013-01-05T10:00:00Z\n,2013-01-05T10:00:00Z\nu,\n,\nu,2013-01-05T10:00:00Z\n", spend, "", "o.csv", `row 2: column "user_id": it is null; 3 rows lack a key or the instant`},
 		{"null key", "s.csv", "user_id,event_time\n,2013-01-05T10:00:00Z\n", spend, "", "o.csv", `row 1: column "user_id": it is null`},
 		{"no key", "s.csv", "user,event_time\nu,2013-01-05T10:00:00Z\n", spend, "", "o.csv", `lacks the key column "user_id"`},
 		{"wrong key", "wrong.parquet", "", spend, "", "o.csv", `the key column "user_id" is a long, but must be a string`},

@@ -47,6 +47,8 @@ type worker struct {
 	owned  int64   // bytes of it, since the rows were read
 }
 
+var timeType = event.Type{Kind: event.Timestamp}
+
 // inputs reads instants, keys and request columns, row by row.
 func (w *worker) inputs(c *chunk) error {
 	if c.ready {
@@ -54,7 +56,7 @@ func (w *worker) inputs(c *chunk) error {
 	}
 	c.instants = slices.Grow(c.instants[:0], c.rows)
 	for r := range c.rows {
-		t, err := w.input(c, r, input{w.l.time, w.l.spine[w.l.time].name, event.Type{Kind: event.Timestamp}})
+		t, err := w.input(c, r, input{w.l.time, w.l.spine[w.l.time].name, timeType})
 		if err != nil {
 			return err
 		}
@@ -78,8 +80,7 @@ func (w *worker) inputs(c *chunk) error {
 }
 
 func (w *worker) input(c *chunk, row int, in input) (event.Value, error) {
-	v := c.vals[in.col][row]
-	isNull := v.IsNull() || v.Kind == event.String && v.Str == "" && (in.want.Kind != event.String || w.emptyIsNull())
+	v, isNull := c.vals[in.col][row], w.isNull(c, row, in)
 	err := errors.New("it is null")
 	switch {
 	case !isNull:
@@ -90,11 +91,16 @@ func (w *worker) input(c *chunk, row int, in input) (event.Value, error) {
 	if err != nil {
 		e := mistake("row", "", "spine %s: row %d: column %q: %v", w.cfg.SpineName, c.first+int64(row), in.name, err)
 		if isNull {
-			e.Hint = "leave the row out, or fill the column"
+			e.Hint, e.null = "leave the row out, or fill the column", true
 		}
 		return v, e
 	}
 	return v, nil
+}
+
+func (w *worker) isNull(c *chunk, row int, in input) bool {
+	v := c.vals[in.col][row]
+	return v.IsNull() || v.Kind == event.String && v.Str == "" && (in.want.Kind != event.String || w.emptyIsNull())
 }
 
 // emptyIsNull tells whether the spine has no other way to write null than nothing.
