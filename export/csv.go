@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 
 	"github.com/penstock-ml/penstock/event"
 )
@@ -14,6 +15,7 @@ import (
 // csvSpine reads RFC 4180 with a header. Its columns are strings, carried as they stand.
 type csvSpine struct {
 	f    *os.File
+	stop func()
 	name string
 	r    *csv.Reader
 	cols []spineColumn
@@ -21,12 +23,16 @@ type csvSpine struct {
 	row  int64    // rows given
 }
 
-func newCSVSpine(f *os.File, name string) (*csvSpine, error) {
-	br := bufio.NewReaderSize(f, 256<<10)
+func newCSVSpine(f *os.File, path, name string) (*csvSpine, error) {
+	text, stop, err := unpack(f, path)
+	if err != nil {
+		return nil, mistake("malformed", "", "spine %s: %v", name, err)
+	}
+	br := bufio.NewReaderSize(text, 256<<10)
 	if mark, err := br.Peek(3); err == nil && string(mark) == "\ufeff" {
 		_, _ = br.Discard(3)
 	}
-	s := &csvSpine{f: f, name: name, r: csv.NewReader(br)}
+	s := &csvSpine{f: f, stop: stop, name: name, r: csv.NewReader(br)}
 	header, err := s.r.Read()
 	if errors.Is(err, io.EOF) {
 		return nil, mistake("malformed", "its first line must name the columns", "spine %s is empty", name)
@@ -55,7 +61,11 @@ func (s *csvSpine) fail(err error) error {
 
 func (s *csvSpine) columns() []spineColumn { return s.cols }
 func (s *csvSpine) need([]bool)            {}
-func (s *csvSpine) close() error           { return s.f.Close() }
+
+func (s *csvSpine) close() error {
+	s.stop()
+	return s.f.Close()
+}
 
 func (s *csvSpine) read(c *chunk) error {
 	c.first = s.row + 1
@@ -81,23 +91,15 @@ func (s *csvSpine) read(c *chunk) error {
 
 // csvSink writes RFC 4180, null as nothing.
 type csvSink struct {
-	w   io.Writer
+	w   io.WriteCloser
 	l   *layout
 	buf []byte
 }
 
-func newCSVSink(w io.Writer, l *layout) (*csvSink, error) {
+func newCSVSink(w io.WriteCloser, l *layout) (*csvSink, error) {
 	s := &csvSink{w: w, l: l}
-	for _, c := range l.spine {
-		s.cell(c.name)
-	}
-	for _, n := range l.names {
-		s.cell(n)
-	}
-	if l.status {
-		for _, n := range l.names {
-			s.cell(n + statusSuffix)
-		}
+	for i := range l.table {
+		s.cell(l.table[i].name)
 	}
 	s.line()
 	return s, s.flush()
@@ -105,16 +107,8 @@ func newCSVSink(w io.Writer, l *layout) (*csvSink, error) {
 
 func (s *csvSink) write(c *chunk) error {
 	for r := range c.rows {
-		for i := range s.l.spine {
-			s.value(c.vals[i][r])
-		}
-		for i := range s.l.names {
-			s.value(c.answers[i][r])
-		}
-		if s.l.status {
-			for i := range s.l.names {
-				s.cell(c.status[i][r].String())
-			}
+		for i := range s.l.table {
+			s.value(c.cell(s.l, i, r))
 		}
 		s.line()
 		if len(s.buf) >= 256<<10 {
@@ -126,7 +120,7 @@ func (s *csvSink) write(c *chunk) error {
 	return s.flush()
 }
 
-func (s *csvSink) close() error { return nil }
+func (s *csvSink) close() error { return s.w.Close() }
 
 func (s *csvSink) flush() error {
 	if _, err := s.w.Write(s.buf); err != nil {
@@ -145,6 +139,8 @@ func (s *csvSink) value(v event.Value) {
 		s.buf = append(s.buf, event.FormatDouble(v.Double())...)
 	case event.Timestamp:
 		s.buf = v.Time().Go().AppendFormat(s.buf, event.Layout)
+	case event.Long:
+		s.buf = strconv.AppendInt(s.buf, v.Long(), 10)
 	default:
 		s.cell(v.String())
 		return

@@ -11,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"strings"
 
 	"github.com/penstock-ml/penstock/event"
 	"github.com/penstock-ml/penstock/feature"
@@ -39,10 +38,10 @@ type Config struct {
 	Cut       *feature.Cut
 	Selector  *feature.Selector
 	Export    *pipeline.Export // what is declared of it; nil: rows in = rows out, no label
-	Spine     string           // path; .csv, .parquet or .avro. Not read if Export says that the rows come from elsewhere
+	Spine     string           // path; its extension tells the format. Not read if Export says that the rows come from elsewhere
 	SpineName string           // how messages name the spine; empty: Spine
 	SpineTime string           // the time column; empty: event_time, else the only timestamp column
-	Out       string           // path; .csv or .parquet. Written beside and renamed when whole
+	Out       string           // path; its extension tells the format. Written beside and renamed when whole
 	OutName   string           // how the report and messages name it; empty: Out
 	AsServed  bool             // use only rows that had arrived by each instant
 	// WithStatus adds a column <name>__status behind the features, for each of them.
@@ -196,7 +195,7 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 func newSinks(files []io.Writer, cfg *Config, l *layout) (sink, error) {
 	all := &partSink{}
 	for _, w := range files {
-		out, err := newSink(w, formatOf(cfg.Out), l)
+		out, err := newSink(w, cfg.Out, l)
 		if err != nil {
 			return nil, err
 		}
@@ -219,17 +218,10 @@ func newReport(cfg *Config, l *layout) *Report {
 	return r
 }
 
-// formatOf is the lower-case extension of a path, without the dot.
-func formatOf(path string) string {
-	return strings.ToLower(strings.TrimPrefix(filepath.Ext(path), "."))
-}
-
 // checkOut finds what would make the whole work be in vain.
 func checkOut(path, name string, force bool) error {
-	switch formatOf(path) {
-	case "csv", "parquet":
-	default:
-		return mistake("malformed", "name it .csv or .parquet", "%s: the extension tells no format to write", name)
+	if err := checkFormat(path, name, " to write"); err != nil {
+		return err
 	}
 	if _, err := os.Stat(path); err == nil && !force {
 		return mistake("exists", "give another name, or --force to replace it", "%s exists", name)

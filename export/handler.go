@@ -217,16 +217,14 @@ func (h *handler) export(w http.ResponseWriter, r *http.Request, q *query) error
 		return fmt.Errorf("make a folder for the spine: %w", err)
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	// Only the extensions of the client's names reach the file system.
-	spine, out := filepath.Join(dir, "spine."+formatOf(q.spine)), filepath.Join(dir, "out."+formatOf(q.out))
-	switch formatOf(q.spine) {
-	case "csv", "parquet", "avro":
-	default:
-		if declared == nil || declared.Spine.File != "" {
-			return mistake("malformed", "name it .csv, .parquet or .avro", "spine %s: the extension tells no format", q.spine)
+	if declared == nil || declared.Spine.File != "" {
+		if err := checkFormat(q.spine, "spine "+q.spine, ""); err != nil {
+			return err
 		}
 	}
-	if err := checkOut(filepath.Join(dir, "out."+formatOf(q.out)), q.out, false); err != nil {
+	// Only the extensions of the client's names reach the file system.
+	spine, out := filepath.Join(dir, safeName("spine", q.spine)), filepath.Join(dir, safeName("out", q.out))
+	if err := checkOut(out, q.out, false); err != nil {
 		return err
 	}
 	control := http.NewResponseController(w)

@@ -16,7 +16,9 @@ type layout struct {
 	req    []input      // of Selector.Request
 	names  []string     // of the features
 	types  []event.Type // of the features
+	sizes  []int        // of the features: how many elements every list has; 0: any number
 	status bool
+	table  []column // what is written, in order
 }
 
 // input is a column of the spine that is read as a column of the pipeline.
@@ -31,6 +33,7 @@ func newLayout(cfg *Config, sp spine) (*layout, error) {
 	for _, c := range cfg.Selector.Columns {
 		l.names = append(l.names, c.Name)
 		l.types = append(l.types, c.Type)
+		l.sizes = append(l.sizes, c.Size)
 	}
 	if err := l.clashes(cfg); err != nil {
 		return nil, err
@@ -45,6 +48,16 @@ func newLayout(cfg *Config, sp spine) (*layout, error) {
 	if l.req, err = l.inputs(cfg, cfg.Selector.Request, "request column"); err != nil {
 		return nil, err
 	}
+	l.table = l.columns()
+	if err := l.carry(cfg, sp); err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+// carry tells the spine which columns are read as values: all, unless Parquet's are written as they are.
+func (l *layout) carry(cfg *Config, sp spine) error {
+	out := formatOf(cfg.Out)
 	need := make([]bool, len(l.spine))
 	need[l.time] = true
 	for _, in := range l.keys {
@@ -53,17 +66,25 @@ func newLayout(cfg *Config, sp spine) (*layout, error) {
 	for _, in := range l.req {
 		need[in.col] = true
 	}
-	if formatOf(cfg.Out) == "csv" {
-		for c := range l.spine {
-			if l.spine[c].nested {
-				return nil, mistake("malformed", "write .parquet, or leave the column out of the spine",
-					"spine %s: column %q is nested, and CSV cannot carry it", cfg.SpineName, l.spine[c].name)
-			}
-			need[c] = true
+	for i := range l.spine {
+		c := &l.spine[i]
+		if c.nested && out != "parquet" {
+			return mistake("malformed", "write .parquet, or leave the column out of the spine",
+				"spine %s: column %q is nested, and %s cannot carry it", cfg.SpineName, c.name, formatNames[out])
 		}
+		need[i] = need[i] || out != "parquet"
 	}
 	sp.need(need)
-	return l, nil
+	if out != "avro" {
+		return nil
+	}
+	for i := range l.table {
+		if !avroName(l.table[i].name) {
+			return mistake("malformed", "rename the column, or write another format: Avro's names are letters, digits and _",
+				"column %q cannot be a field of Avro", l.table[i].name)
+		}
+	}
+	return nil
 }
 
 // clashes finds two columns of one name in what is to be written.

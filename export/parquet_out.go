@@ -16,30 +16,34 @@ import (
 
 // parquetSink writes Parquet: columns in the order given, zstd, features optional. Longs are INT64,
 // doubles DOUBLE, instants TIMESTAMP(MICROS, UTC); decimals are STRING, since the sum of decimals
-// has no bound on its digits. Nothing in the file tells when or where it was written.
+// has no bound on its digits; lists are LIST, maps MAP. Nothing in the file tells when or where it was written.
 type parquetSink struct {
 	//lint:ignore SA1019 the generic writer needs Go types of every column; only rows are written here
 	w     *parquet.Writer
 	l     *layout
-	base  []int          // by spine column: its first leaf column
-	kinds []parquet.Kind // by spine column that is written from values
-	first int            // leaf column of the first feature
+	base  []int          // by column: its first leaf column
+	kinds []parquet.Kind // by flat column
 	rows  []parquet.Row
+	size  int // bytes of the values of the row group
+	have  int // rows of it
 }
 
-// Bounds of what the writer holds in memory.
+// A row group holds a million rows, or 128 MiB of values before they are encoded: what readers like, and
+// what the writer holds in memory, compressed.
 const (
-	rowsOfGroup = 128 << 10
-	rowsOfWrite = 256
-	bytesOfDict = 1 << 20
-	createdBy   = "penstock"
+	rowsOfGroup  = 1 << 20
+	bytesOfGroup = 128 << 20
+	rowsOfWrite  = 256
+	bytesOfDict  = 1 << 20
+	createdBy    = "penstock"
 )
 
 func newParquetSink(w io.Writer, l *layout) (*parquetSink, error) {
 	s := &parquetSink{l: l, rows: make([]parquet.Row, 0, rowsOfWrite)}
 	root := &orderedGroup{}
 	leaf := 0
-	for _, c := range l.spine {
+	for i := range l.table {
+		c := &l.table[i]
 		node := c.node
 		if node == nil {
 			node = nodeOf(c.typ, c.typ.Nullable)
@@ -52,15 +56,6 @@ func newParquetSink(w io.Writer, l *layout) (*parquetSink, error) {
 		s.base = append(s.base, leaf)
 		leaf += leaves(node)
 		root.add(c.name, node)
-	}
-	s.first = leaf
-	for i, n := range l.names {
-		root.add(n, nodeOf(l.types[i], true))
-	}
-	if l.status {
-		for _, n := range l.names {
-			root.add(n+statusSuffix, nodeOf(event.Type{Kind: event.String}, false))
-		}
 	}
 	config, err := parquet.NewWriterConfig(
 		parquet.NewSchema("row", root),
@@ -97,6 +92,10 @@ func nodeOf(t event.Type, optional bool) parquet.Node {
 		n = parquet.Date()
 	case event.TimeOfDay:
 		n = parquet.TimeAdjusted(parquet.Microsecond, false)
+	case event.List:
+		n = parquet.List(nodeOf(*t.Elem, true))
+	case event.Map:
+		n = parquet.Map(nodeOf(event.Type{Kind: event.String}, false), nodeOf(*t.Elem, true))
 	default:
 		n = parquet.Encoded(parquet.String(), &parquet.RLEDictionary)
 	}
@@ -108,35 +107,53 @@ func nodeOf(t event.Type, optional bool) parquet.Node {
 
 func (s *parquetSink) write(c *chunk) error {
 	for r := range c.rows {
-		row := s.row(r)
-		for i := range s.l.spine {
+		row := s.row()
+		for i := range s.l.table {
 			if i < len(c.raw) {
 				row = s.carry(row, &c.raw[i], r, s.base[i])
 				continue
 			}
-			row = append(row, parquetValue(c.vals[i][r], s.kinds[i], s.base[i], s.l.spine[i].optional()))
-		}
-		for i := range s.l.names {
-			row = append(row, parquetValue(c.answers[i][r], kindOf(s.l.types[i]), s.first+i, true))
-		}
-		if s.l.status {
-			for i := range s.l.names {
-				text := parquet.ByteArrayValue(viewBytes(c.status[i][r].String()))
-				row = append(row, text.Level(0, 0, s.first+len(s.l.names)+i))
+			col := &s.l.table[i]
+			v := c.cell(s.l, i, r)
+			if col.typ.Elem != nil {
+				row = appendNested(row, v, &col.typ, s.base[i])
+				continue
 			}
+			if err := fits(v, col.typ.Kind); err != nil && s.kinds[i] != parquet.ByteArray {
+				return s.l.cellError(c, r, i, err)
+			}
+			row = append(row, parquetValue(v, s.kinds[i], s.base[i], col.optional()))
 		}
 		s.rows[len(s.rows)-1] = row
-		if len(s.rows) == rowsOfWrite {
+		for i := range row {
+			s.size += sizeOfValue(&row[i])
+		}
+		if s.have++; len(s.rows) == rowsOfWrite || s.have == rowsOfGroup || s.size >= bytesOfGroup {
 			if err := s.flush(); err != nil {
 				return err
 			}
+		}
+		if s.have == rowsOfGroup || s.size >= bytesOfGroup {
+			if err := s.w.Flush(); err != nil {
+				return fmt.Errorf("write a row group: %w", err)
+			}
+			s.have, s.size = 0, 0
 		}
 	}
 	return s.flush() // the rows alias the chunk
 }
 
+// sizeOfValue is what a value takes before it is encoded.
+func sizeOfValue(v *parquet.Value) int {
+	switch v.Kind() {
+	case parquet.ByteArray, parquet.FixedLenByteArray:
+		return 4 + len(v.ByteArray())
+	}
+	return 8
+}
+
 // row makes room for one more row.
-func (s *parquetSink) row(int) parquet.Row {
+func (s *parquetSink) row() parquet.Row {
 	s.rows = s.rows[:len(s.rows)+1]
 	return s.rows[len(s.rows)-1][:0]
 }
@@ -172,27 +189,6 @@ func (s *parquetSink) carry(row parquet.Row, raw *rawColumn, r, base int) parque
 		row = append(row, v.Level(v.RepetitionLevel(), v.DefinitionLevel(), base+v.Column()-old))
 	}
 	return row
-}
-
-func (c *spineColumn) optional() bool {
-	if c.node != nil {
-		return c.node.Optional()
-	}
-	return c.typ.Nullable
-}
-
-func kindOf(t event.Type) parquet.Kind {
-	switch t.Kind {
-	case event.Bool:
-		return parquet.Boolean
-	case event.Long, event.Timestamp, event.LocalTimestamp, event.TimeOfDay:
-		return parquet.Int64
-	case event.Date:
-		return parquet.Int32
-	case event.Double:
-		return parquet.Double
-	}
-	return parquet.ByteArray
 }
 
 // parquetValue is v as a value of a flat column. What it points to is v's.

@@ -3,24 +3,16 @@ package export
 import (
 	"context"
 	"errors"
-	"io"
 	"slices"
 
 	"github.com/penstock-ml/penstock/event"
 	"github.com/penstock-ml/penstock/feature"
 )
 
-// sink writes answered rows: Parquet or CSV.
+// sink writes answered rows, in one of the formats.
 type sink interface {
 	write(c *chunk) error
 	close() error
-}
-
-func newSink(w io.Writer, format string, l *layout) (sink, error) {
-	if format == "csv" {
-		return newCSVSink(w, l)
-	}
-	return newParquetSink(w, l)
 }
 
 func (r *Report) add(c *chunk) {
@@ -104,7 +96,7 @@ func (w *worker) isNull(c *chunk, row int, in input) bool {
 }
 
 // emptyIsNull tells whether the spine has no other way to write null than nothing.
-func (w *worker) emptyIsNull() bool { return formatOf(w.cfg.Spine) == "csv" }
+func (w *worker) emptyIsNull() bool { return isFormat(w.cfg.Spine, "csv") }
 
 // row answers one row in the past that is asked for, and counts where the other differs.
 func (w *worker) row(ctx context.Context, c *chunk, row int) error {

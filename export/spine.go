@@ -16,11 +16,12 @@ type spineColumn struct {
 	typ      event.Type
 	node     parquet.Node // how Parquet writes it; nil: as a feature of typ
 	nested   bool         // only Parquet can carry it
+	size     int          // of lists: how many elements each has; 0: any number
 	timeText bool         // text that holds an RFC 3339 instant in the first row
 	role     string       // what a declared export adds: label, weight …; empty: the spine's own
 }
 
-// spine reads the rows that are to be answered: CSV, Parquet or Avro.
+// spine reads the rows that are to be answered, from one of the formats.
 type spine interface {
 	columns() []spineColumn
 	// need tells which columns are read as values; the others are only carried.
@@ -40,22 +41,29 @@ func openSpine(path, name string) (spine, error) {
 		}
 		return nil, mistake("malformed", "", "open spine %s: %v", name, err)
 	}
-	var sp spine
-	switch formatOf(path) {
-	case "csv":
-		sp, err = newCSVSpine(f, name)
-	case "parquet":
-		sp, err = newParquetSpine(f, name)
-	case "avro":
-		sp, err = newAvroSpine(f, name)
-	default:
-		err = mistake("malformed", "name it .csv, .parquet or .avro", "spine %s: the extension tells no format", name)
-	}
+	sp, err := readSpineAs(f, path, name)
 	if err != nil {
 		_ = f.Close()
 		return nil, err
 	}
 	return sp, nil
+}
+
+func readSpineAs(f *os.File, path, name string) (spine, error) {
+	if err := checkFormat(path, "spine "+name, ""); err != nil {
+		return nil, err
+	}
+	switch formatOf(path) {
+	case "parquet":
+		return newParquetSpine(f, name)
+	case "avro":
+		return newAvroSpine(f, name)
+	case "arrow":
+		return newArrowSpine(f, name)
+	case "jsonl":
+		return newJSONLSpine(f, path, name)
+	}
+	return newCSVSpine(f, path, name)
 }
 
 // chunk is some rows of a spine and their answers, by column. What its values hold belongs to it.

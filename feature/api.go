@@ -127,6 +127,7 @@ type Selector struct {
 type SelectorColumn struct {
 	Name string // the answer name
 	Type event.Type
+	Size int // of a vector: how many elements each value that is not null has; 0: any number
 	Doc  string
 }
 

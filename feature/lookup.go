@@ -39,7 +39,7 @@ func (s *Store) selectLookups(v *pipeline.View) (sel *Selector, from []int) {
 				from = append(from, l.Keys[j])
 			}
 		}
-		if err := b.answer(fmt.Sprint(i), l.Feature.Type, "", b.slot(l.Feature), i); err != nil {
+		if err := b.answer(SelectorColumn{Name: fmt.Sprint(i), Type: l.Feature.Type}, b.slot(l.Feature), i); err != nil {
 			panic(err) // the names differ
 		}
 	}

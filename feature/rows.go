@@ -256,7 +256,7 @@ func (s *Store) SelectAhead(features []*pipeline.Feature) (*Selector, error) {
 		if k, ok := b.addKeys(f.View.Entity.Keys); !ok {
 			return nil, &SelectError{Code: "malformed", Message: fmt.Sprintf("key %q is of another type in label %q than in those before it", k, f.Name)}
 		}
-		if err := b.answer(f.Name, f.Type, f.Doc, b.slot(f), i); err != nil {
+		if err := b.answer(SelectorColumn{Name: f.Name, Type: f.Type, Doc: f.Doc}, b.slot(f), i); err != nil {
 			return nil, err
 		}
 	}

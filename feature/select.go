@@ -125,7 +125,7 @@ func (b *selectorBuilder) fromView(sel Selection) error {
 		if f == nil {
 			return unknown("unknown_feature", "feature", name, fmt.Sprintf("features[%d]", i), featureNames(v.plan))
 		}
-		if err := b.answer(f.Name, f.Type, f.Doc, b.slot(f), i); err != nil {
+		if err := b.answer(SelectorColumn{f.Name, f.Type, sizeOf(f), f.Doc}, b.slot(f), i); err != nil {
 			return err
 		}
 	}
@@ -150,7 +150,7 @@ func (b *selectorBuilder) dotted(sel Selection) error {
 		if k, ok := b.addKeys(v.plan.Entity.Keys); !ok {
 			return &SelectError{Code: "malformed", Message: fmt.Sprintf("key %q is of another type in view %q than in those before it", k, vn), Hint: "ask for them apart", At: at}
 		}
-		if err := b.answer(f.Name, f.Type, f.Doc, b.slot(f), i); err != nil {
+		if err := b.answer(SelectorColumn{f.Name, f.Type, sizeOf(f), f.Doc}, b.slot(f), i); err != nil {
 			return err
 		}
 	}
@@ -183,13 +183,16 @@ func (b *selectorBuilder) fromSet(sel Selection) error {
 			return unknown("unknown_feature", "feature", name, fmt.Sprintf("features[%d]", i), names)
 		}
 		f := set.Features[j]
-		doc := f.Name
+		doc, size := f.Name, 0
 		if f.Ref != nil {
 			doc = f.Ref.Doc
+			if f.Default.IsNull() {
+				size = sizeOf(f.Ref)
+			}
 		} else if f.Expr != nil {
 			doc = f.Text
 		}
-		if err := b.answer(f.Name, f.Type, doc, b.setFeature(j), i); err != nil {
+		if err := b.answer(SelectorColumn{f.Name, f.Type, size, doc}, b.setFeature(j), i); err != nil {
 			return err
 		}
 	}
@@ -263,14 +266,14 @@ func (b *selectorBuilder) addKeys(cols []pipeline.Column) (clash string, ok bool
 	return "", true
 }
 
-func (b *selectorBuilder) answer(name string, t event.Type, doc string, slot, i int) error {
+func (b *selectorBuilder) answer(col SelectorColumn, slot, i int) error {
 	for _, c := range b.sel.Columns {
-		if c.Name == name {
-			return &SelectError{Code: "malformed", Message: fmt.Sprintf("two features would answer as %q", name), Hint: "ask for them apart, or name them in a feature set", At: fmt.Sprintf("features[%d]", i)}
+		if c.Name == col.Name {
+			return &SelectError{Code: "malformed", Message: fmt.Sprintf("two features would answer as %q", col.Name), Hint: "ask for them apart, or name them in a feature set", At: fmt.Sprintf("features[%d]", i)}
 		}
 	}
 	b.sel.outs = append(b.sel.outs, output{slot: slot, answers: len(b.sel.Columns)})
-	b.sel.Columns = append(b.sel.Columns, SelectorColumn{Name: name, Type: t, Doc: doc})
+	b.sel.Columns = append(b.sel.Columns, col)
 	return nil
 }
 

@@ -24,11 +24,11 @@ type exportCmd struct {
 	State      string   `placeholder:"DIR" xor:"where" required:"" help:"State directory; a server that has it open is asked instead."`
 	Server     string   `placeholder:"URL" xor:"where" required:"" help:"A running server, like http://localhost:8080."`
 	Export     string   `xor:"what,rows" required:"" placeholder:"NAME" help:"An export that the pipeline file declares: its rows, labels, features and split."`
-	Spine      string   `xor:"rows" required:"" help:"The rows to answer: .csv, .parquet or .avro with keys, an instant, any other columns."`
+	Spine      string   `xor:"rows" required:"" help:"The rows to answer, with keys, an instant, any other columns: .csv, .parquet, .arrow, .jsonl or .avro."`
 	Set        string   `xor:"what" required:"" help:"Feature set to export."`
 	View       string   `xor:"what" required:"" help:"View to export."`
 	Features   []string `xor:"what" required:"" placeholder:"VIEW.NAME,…" help:"Single features to export."`
-	Out        string   `help:"File to write: .parquet or .csv; with --export, default what it declares."`
+	Out        string   `help:"File to write: .parquet, .csv, .arrow, .jsonl or .avro; with --export, default what it declares."`
 	SpineTime  string   `placeholder:"COL" help:"The spine's time column; default event_time, else its only timestamp column."`
 	AsServed   bool     `help:"Use only events that had arrived by each row's instant."`
 	WithStatus bool     `help:"Add a status column for each feature."`
