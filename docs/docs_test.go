@@ -47,6 +47,7 @@ const earlier = " --before 2013-01-04T00:00:00Z"
 var scenarios = map[string]func(*session){
 	"README.md":                       (*session).flightsReady,
 	"docs/serving.md":                 (*session).transactions,
+	"docs/explain.md":                 (*session).transactions,
 	"docs/exports.md":                 (*session).transactions,
 	"docs/testing.md":                 (*session).transactions,
 	"examples/transactions/README.md": (*session).transactions,

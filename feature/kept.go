@@ -263,6 +263,9 @@ func (k *keptScan) count() error {
 					return err
 				}
 			}
+			if sc.trace != nil {
+				sc.trace.row(sc, pl)
+			}
 			pl.add(&sc.row) // in tie order: ordered ones take it at once
 		}
 		for j := range sc.lasts {

@@ -77,7 +77,7 @@ func (w *orderedWalk) walk(n *node, next event.Time) error {
 		}
 		w.pl.flushOrdered(e.minT)
 		if within && e.maxT < follows && w.pl.clear(e) && w.sc.summed(w.pl, e) {
-			if err := w.sc.merge(w.pl, e); err != nil {
+			if err := w.r.merge(w.sc, w.pl, e, n.level); err != nil {
 				return err
 			}
 			continue

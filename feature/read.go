@@ -23,6 +23,7 @@ type Reader struct {
 	snap    *sharedSnapshot // of the read under way
 	cache   *blockCache     // of a cut's reader: what it reads does not change
 	copies  bump            // of heads in memory
+	trace   *trace          // nil but for Explain
 }
 
 // scratch is a Reader's memory for one Selector.

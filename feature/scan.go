@@ -27,6 +27,7 @@ type viewScan struct {
 	times    []event.Time // scratch
 	kept     keptScan     // scratch
 	index    entityIndex  // of a cut's reader
+	trace    *trace       // nil but for Explain
 }
 
 func (sc *viewScan) init(q *viewQuery) {
@@ -87,6 +88,9 @@ func (sc *viewScan) counts() bool {
 
 func (r *Reader) scan(sc *viewScan, at Instant) error {
 	sc.reset(at)
+	if sc.trace = r.trace; sc.trace != nil {
+		sc.trace.begin(sc.q)
+	}
 	sc.cut = nil
 	if r.cut != nil {
 		sc.cut = r.cut.lanes(sc.q.v)
@@ -224,6 +228,9 @@ func (r *Reader) addRow(sc *viewScan, pl *plane) error {
 			return err
 		}
 	}
+	if sc.trace != nil {
+		sc.trace.row(sc, pl)
+	}
 	if pl.q.ordered {
 		pl.keepOrdered(&sc.row)
 	} else {
@@ -263,8 +270,13 @@ func (sc *viewScan) summed(pl *plane, e *entry) bool {
 	return !pl.q.derived && e.sum != nil && e.maxT < sc.asOf && sc.usable(e) && pl.none.Holds(e.sum)
 }
 
-// merge counts the rows below e by their summary.
-func (sc *viewScan) merge(pl *plane, e *entry) error {
+// merge counts the rows below e, of a node of the level, by their summary.
+func (r *Reader) merge(sc *viewScan, pl *plane, e *entry, level int) error {
+	if sc.trace != nil {
+		if err := sc.trace.summary(r, sc, pl, e, level); err != nil {
+			return err
+		}
+	}
 	if err := pl.part(pl.segment(e.minT)).MergeEncoded(e.sum); err != nil {
 		return fmt.Errorf("merge block %d: %w", e.id, err)
 	}
@@ -284,7 +296,7 @@ func (r *Reader) scanPlane(sc *viewScan, pl *plane, n *node) error {
 			continue
 		}
 		if within && sc.summed(pl, e) {
-			if err := sc.merge(pl, e); err != nil {
+			if err := r.merge(sc, pl, e, n.level); err != nil {
 				return err
 			}
 			continue

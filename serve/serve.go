@@ -112,6 +112,7 @@ func (s *Server) routes() *http.ServeMux {
 		mux.Handle(route, s.observe(route, only(method, h)))
 	}
 	handle("/v1/features", http.MethodPost, http.HandlerFunc(s.features))
+	mux.Handle("/v1/explain", s.observe("/v1/explain", either(http.HandlerFunc(s.explain))))
 	handle("/v1/pipeline", http.MethodGet, http.HandlerFunc(s.pipeline))
 	handle("/healthz", http.MethodGet, http.HandlerFunc(s.healthz))
 	handle("/readyz", http.MethodGet, http.HandlerFunc(s.readyz))
@@ -148,6 +149,25 @@ func only(method string, h http.Handler) http.Handler {
 			status: http.StatusMethodNotAllowed, Code: "method_not_allowed",
 			Message: fmt.Sprintf("%s takes %s, not %s", r.URL.Path, method, strconv.QuoteToASCII(clip(r.Method))),
 		})
+	})
+}
+
+// either answers 405 to other methods than GET, HEAD and POST.
+func either(h http.Handler) http.Handler {
+	get := only(http.MethodGet, h)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.Method {
+		case http.MethodPost:
+			h.ServeHTTP(w, r)
+		case http.MethodGet, http.MethodHead:
+			get.ServeHTTP(w, r)
+		default:
+			w.Header().Set("Allow", "GET, HEAD, POST")
+			writeError(w, &apiError{
+				status: http.StatusMethodNotAllowed, Code: "method_not_allowed",
+				Message: fmt.Sprintf("%s takes GET and POST, not %s", r.URL.Path, strconv.QuoteToASCII(clip(r.Method))),
+			})
+		}
 	})
 }
 

@@ -7,15 +7,12 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/http/httptest"
 	"strconv"
 	"strings"
 	"text/tabwriter"
 
 	"github.com/penstock-ml/penstock/event"
-	"github.com/penstock-ml/penstock/feature"
 	"github.com/penstock-ml/penstock/pipeline"
-	"github.com/penstock-ml/penstock/serve"
 )
 
 type getCmd struct {
@@ -57,7 +54,7 @@ func (c getCmd) Run(e *env) error {
 		}
 		code, answer, err = post(e, strings.TrimRight(url, "/")+"/v1/features", body)
 	} else {
-		code, answer, err = c.offline(e, body)
+		code, answer, err = askOffline(e, c.File, c.State, "/v1/features", body)
 	}
 	if err != nil {
 		return err
@@ -74,19 +71,7 @@ func (c getCmd) Run(e *env) error {
 
 // body makes the request; a value is a number or a boolean where the plan says so, else a string.
 func (c getCmd) body(plan *pipeline.Plan) ([]byte, error) {
-	types := map[string]event.Kind{}
-	if plan != nil {
-		for _, en := range plan.Entities {
-			for _, k := range en.Keys {
-				types[k.Name] = k.Type.Kind
-			}
-		}
-		for _, s := range plan.Sets {
-			for _, r := range s.Request {
-				types[r.Name] = r.Type.Kind
-			}
-		}
-	}
+	types := columnKinds(plan)
 	entity, err := pairs(c.Keys, types)
 	if err != nil {
 		return nil, err
@@ -131,28 +116,6 @@ func pairs(list []string, types map[string]event.Kind) (map[string]any, error) {
 		}
 	}
 	return out, nil
-}
-
-func (c getCmd) offline(e *env, body []byte) (int, []byte, error) {
-	plan, st, err := openState(e, c.File, c.State)
-	if err != nil {
-		return 0, nil, err
-	}
-	defer func() { _ = st.Close() }()
-	store, err := feature.Open(st, plan, feature.Options{Log: e.log, Offline: true})
-	if err != nil {
-		return 0, nil, planHint(err, c.File, c.State)
-	}
-	// What a crash left to be re-read is not here; the answer is as of the last checkpoint.
-	cut, err := store.Cut(e.ctx)
-	if err != nil {
-		return 0, nil, errors.Join(err, store.Close(e.ctx))
-	}
-	cut.Close()
-	h := serve.New(serve.Config{Store: store, Plan: plan, Log: e.log, Version: version}).Handler()
-	rec := httptest.NewRecorder()
-	h.ServeHTTP(rec, httptest.NewRequest(http.MethodPost, "/v1/features", bytes.NewReader(body)))
-	return rec.Code, rec.Body.Bytes(), store.Close(e.ctx)
 }
 
 // serverHint is what to do about a server that does not answer.

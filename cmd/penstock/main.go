@@ -38,7 +38,9 @@ type cli struct {
 	Test    testCmd    `cmd:"" help:"Run tests of pipelines: events in, what is expected of features."`
 	Produce produceCmd `cmd:"" help:"Send the rows of a file to a topic, as Avro."`
 	Get     getCmd     `cmd:"" help:"Look features of one entity up."`
+	Explain explainCmd `cmd:"" help:"Tell what one value rests on: window, rows, positions, what came late."`
 	Export  exportCmd  `cmd:"" help:"Write a training table: a spine with features as of each row's instant."`
+	Verify  verifyCmd  `cmd:"" help:"Compute features again from raw rows, another way, and compare."`
 	Inspect inspectCmd `cmd:"" help:"Tell what a state directory holds."`
 	Version versionCmd `cmd:"" help:"Print version, commit and formats."`
 }

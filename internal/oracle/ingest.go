@@ -68,39 +68,65 @@ func Ingest(src *pipeline.Source, views []*pipeline.View, records []Record) []In
 	records = slices.Clone(records)
 	slices.SortStableFunc(records, comparePositions)
 	records = slices.CompactFunc(records, func(a, b Record) bool { return comparePositions(a, b) == 0 })
-	out := make([]Ingested, len(views))
+	g := NewIngester(src, views)
+	for _, r := range records {
+		g.Add(r)
+	}
+	return g.Done()
+}
+
+// Ingester is Ingest for records that come one at a time: those of each partition in the order of offsets, each
+// once.
+type Ingester struct {
+	// Keep chooses the rows that are kept; nil: all. With it no verdicts are, and duplicates are those of kept rows.
+	Keep  func(v *pipeline.View, key []event.Value) bool
+	src   *pipeline.Source
+	out   []Ingested
+	marks map[int32]event.Time
+}
+
+// NewIngester begins without a record.
+func NewIngester(src *pipeline.Source, views []*pipeline.View) *Ingester {
+	g := &Ingester{src: src, out: make([]Ingested, len(views)), marks: map[int32]event.Time{}}
 	for i, v := range views {
 		b := v.Branches()[slices.IndexFunc(v.Branches(), func(b *pipeline.Branch) bool { return b.Source == src })]
-		out[i] = Ingested{View: v, branch: b, Counts: map[string]int64{}, Watermarks: map[int32]event.Time{}}
+		g.out[i] = Ingested{View: v, branch: b, Counts: map[string]int64{}, Watermarks: map[int32]event.Time{}}
 	}
-	marks := map[int32]event.Time{}
-	for _, r := range records {
-		mark, ok := marks[r.Partition]
-		if !ok {
-			mark = event.MinTime
-		}
-		t, reason := judge(src, r)
-		marks[r.Partition] = mark
-		if reason == "" {
-			marks[r.Partition] = max(mark, t)
-		}
-		for i := range out {
-			out[i].take(r, t, reason, mark)
-		}
+	return g
+}
+
+// Add decides what each view makes of a record, of which nothing is kept but copies.
+func (g *Ingester) Add(r Record) {
+	mark, ok := g.marks[r.Partition]
+	if !ok {
+		mark = event.MinTime
 	}
-	for i, v := range views {
+	t, reason := judge(g.src, r)
+	g.marks[r.Partition] = mark
+	if reason == "" {
+		g.marks[r.Partition] = max(mark, t)
+	}
+	for i := range g.out {
+		g.out[i].take(r, t, reason, mark, g.Keep)
+	}
+}
+
+// Done is what the views made of all records.
+func (g *Ingester) Done() []Ingested {
+	for i := range g.out {
+		in := &g.out[i]
 		var all []event.Time
-		for p, m := range marks {
-			out[i].Watermarks[p] = m
+		for p, m := range g.marks {
+			in.Watermarks[p] = m
 			all = append(all, m)
 		}
-		out[i].Horizon = Horizon(v, all...)
-		if n := int64(len(out[i].Rows) - len(Kept(v, out[i].Rows))); n > 0 {
-			out[i].Counts[Applied] -= n
-			out[i].Counts[Duplicate] += n
+		in.Horizon = Horizon(in.View, all...)
+		if n := int64(len(in.Rows) - len(Kept(in.View, in.Rows))); n > 0 {
+			in.Counts[Applied] -= n
+			in.Counts[Duplicate] += n
 		}
 	}
-	return out
+	return g.out
 }
 
 // Horizon is how far back v may be asked, by the watermarks of the partitions that have not left;
@@ -149,15 +175,21 @@ func eventTime(f pipeline.TimeField, v event.Value) (t event.Time, ok bool) {
 }
 
 // take counts one record in the view; mark is its partition's watermark before it.
-func (in *Ingested) take(r Record, t event.Time, reason string, mark event.Time) {
+func (in *Ingested) take(r Record, t event.Time, reason string, mark event.Time, keep func(*pipeline.View, []event.Value) bool) {
 	outcome := Dead
 	if reason == "" {
 		var rows []Row
 		rows, outcome, reason = acceptAll(in.View, in.branch, r, t, mark)
-		in.Rows = append(in.Rows, rows...)
+		for _, row := range rows {
+			if keep == nil || keep(in.View, row.Key) {
+				in.Rows = append(in.Rows, row)
+			}
+		}
 	}
 	in.Counts[outcome]++
-	in.Verdicts = append(in.Verdicts, Verdict{r.Partition, r.Offset, outcome, reason})
+	if keep == nil {
+		in.Verdicts = append(in.Verdicts, Verdict{r.Partition, r.Offset, outcome, reason})
+	}
 }
 
 // acceptAll decides what v makes of a record, which is a row for each element of the arrays that v flattens:

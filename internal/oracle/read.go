@@ -52,7 +52,12 @@ func (a Answer) Exact() bool {
 // A feature whose newest row is older than its TTL is expired: a row exactly TTL old is not, as a
 // row exactly at the start of a window is in it.
 func Read(v *pipeline.View, rows []Row, key []event.Value, asOf event.Time, asServed bool, horizon event.Time) []Answer {
-	answers := make([]Answer, len(v.Features))
+	return ReadFeatures(v, v.Features, rows, key, asOf, asServed, horizon)
+}
+
+// ReadFeatures is Read for some features of v alone.
+func ReadFeatures(v *pipeline.View, features []*pipeline.Feature, rows []Row, key []event.Value, asOf event.Time, asServed bool, horizon event.Time) []Answer {
+	answers := make([]Answer, len(features))
 	var past []Row // of the entity, before asOf, in tie order
 	for _, r := range rows {
 		if slices.Equal(r.Key, key) && r.Time < asOf && (!asServed || r.Arrival <= asOf) {
@@ -62,7 +67,7 @@ func Read(v *pipeline.View, rows []Row, key []event.Value, asOf event.Time, asSe
 	known := isKnown(v, past, asOf)
 	past = Kept(v, past)
 	slices.SortFunc(past, func(a, b Row) int { return a.Compare(&b.Row) })
-	for i, f := range v.Features {
+	for i, f := range features {
 		if asOf < horizon {
 			answers[i] = Answer{Status: BeforeHistory, EventTime: event.MinTime}
 			continue

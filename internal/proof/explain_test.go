@@ -1,0 +1,147 @@
+package proof
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/penstock-ml/penstock/event"
+	"github.com/penstock-ml/penstock/feature"
+	"github.com/penstock-ml/penstock/internal/oracle"
+	"github.com/penstock-ml/penstock/pipeline"
+	"github.com/penstock-ml/penstock/transforms/agg"
+	"github.com/penstock-ml/penstock/transforms/window"
+)
+
+// TestExplainFolds: what an explanation lists, folded naively, gives the answer that it explains; and the answer
+// is the one that a look-up gives. Summaries were read on the way.
+func TestExplainFolds(t *testing.T) {
+	summed := int64(0)
+	for _, seed := range seeds(t, 5) {
+		t.Run(fmt.Sprint("seed", seed), func(t *testing.T) { summed += explainCase(t, seed) })
+	}
+	if summed == 0 {
+		t.Error("no answer rested on a summary")
+	}
+}
+
+func explainCase(t *testing.T, seed uint64) (summed int64) {
+	ctx := t.Context()
+	rng := rand.New(rand.NewPCG(seed, 7))
+	t.Logf("PENSTOCK_SEED=%d replays this", seed)
+	c, err := Random(rng, t.TempDir(), Options{Pairs: pairsOf(seed), Order: rng.IntN(2) == 0})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if t.Failed() {
+			t.Log(c.Text)
+		}
+	}()
+	records := Records(rng, c.Plan.Sources[0], Stream{Records: 2500, Partitions: 1 + rng.IntN(3), Users: 2})
+	ins := byView(c.Plan, records)
+	run := Run{Shards: 2, Batch: 100, Restarts: 1, Flushes: true}
+	s, st, err := run.Count(ctx, rng, &Memory{}, c.Plan, records)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cut, err := s.Cut(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range ins {
+		for _, q := range questions(rng, &ins[i], 4) {
+			n, err := checkExplained(ctx, s, s.NewReader(), &ins[i], q)
+			if err != nil {
+				t.Errorf("memory: %v", err)
+			}
+			m, err := checkExplained(ctx, s, cut.NewReader(), &ins[i], q)
+			if err != nil {
+				t.Errorf("cut: %v", err)
+			}
+			summed += n + m
+		}
+	}
+	cut.Close()
+	if err := errors.Join(s.Close(ctx), st.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return summed
+}
+
+// checkExplained explains every feature of a view, and returns how many rows were read by summaries.
+func checkExplained(ctx context.Context, s *feature.Store, r *feature.Reader, in *oracle.Ingested, q Question) (summed int64, err error) {
+	for _, f := range in.View.Features {
+		sel, err := s.Select(feature.Selection{View: in.View.Name, Features: []string{f.Name}})
+		if err != nil {
+			return 0, err
+		}
+		at := feature.Instant{AsOf: q.AsOf, AsServed: q.AsServed}
+		var out feature.Vector
+		if err := r.Read(ctx, sel, q.Key, nil, at, &out); err != nil {
+			return 0, err
+		}
+		x, err := r.Explain(ctx, sel, q.Key, nil, at, feature.ExplainOptions{Rows: 10_000, Summaries: true})
+		if err != nil {
+			return 0, err
+		}
+		b := &x.Bases[0]
+		cell := b.Corrected
+		if q.AsServed {
+			cell = b.AsServed
+		}
+		read := feature.Answered{Value: out.Values[0], Status: out.Status[0], EventTime: out.EventTime[0]}
+		if cell != read {
+			return 0, fmt.Errorf("%s of %s: read %v, explained %v", f.Name, q, read, cell)
+		}
+		if err := foldsTo(in, f, q, b, cell); err != nil {
+			return 0, fmt.Errorf("%s.%s (%s) of %s: %w", in.View.Name, f.Name, f.Doc, q, err)
+		}
+		for _, sum := range b.Summaries {
+			summed += sum.Rows
+		}
+	}
+	return summed, nil
+}
+
+// foldsTo folds the rows that are listed, and compares.
+func foldsTo(in *oracle.Ingested, f *pipeline.Feature, q Question, b *feature.Basis, cell feature.Answered) error {
+	if b.RowsMore != 0 || b.LateMore != 0 || b.SummariesMore != 0 {
+		return fmt.Errorf("the lists are cut: %d, %d and %d more", b.RowsMore, b.LateMore, b.SummariesMore)
+	}
+	if n := int64(len(b.Rows)); n < b.Counted || n > b.Counted && f.Func != agg.Ratio && (f.Inner == nil || f.Inner.Func != agg.Ratio) || n > b.InWindow {
+		return fmt.Errorf("%d rows are listed, %d counted, %d in the window", len(b.Rows), b.Counted, b.InWindow)
+	}
+	var rows []oracle.Row
+	late := 0
+	for i := range b.Rows {
+		r := &b.Rows[i]
+		rows = append(rows, oracle.Row{Key: q.Key, Row: r.Row()})
+		if r.Late != (r.Arrival > q.AsOf) || r.Late && q.AsServed {
+			return fmt.Errorf("%v arrived at %s: late %v", r.Place, r.Arrival, r.Late)
+		}
+		if r.Late {
+			late++
+		}
+	}
+	if !q.AsServed && late != len(b.Late) {
+		return fmt.Errorf("%d rows listed are late, %d are listed as late", late, len(b.Late))
+	}
+	if cell.Status == feature.BeforeHistory {
+		return nil
+	}
+	one := *f
+	if one.Window.Kind == window.Session {
+		one.Window = window.Spec{Kind: window.Lifetime} // rows that do not count may hold it together
+	}
+	if one.Inner != nil && one.Inner.Empty {
+		return nil // windows without a row that counts count too
+	}
+	want := oracle.ReadFeatures(in.View, []*pipeline.Feature{&one}, rows, q.Key, q.AsOf, false, event.MinTime)[0]
+	if !want.Agrees(cell.Value) || want.EventTime != cell.EventTime {
+		return fmt.Errorf("explained %v %s, its %d rows fold to %v %s", cell.Value, cell.EventTime, len(rows), want.Value, want.EventTime)
+	}
+	return nil
+}

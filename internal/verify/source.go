@@ -1,0 +1,120 @@
+package verify
+
+import (
+	"context"
+	"slices"
+
+	"github.com/penstock-ml/penstock/event"
+	"github.com/penstock-ml/penstock/feature"
+	"github.com/penstock-ml/penstock/internal/oracle"
+	"github.com/penstock-ml/penstock/pipeline"
+	"github.com/penstock-ml/penstock/stream"
+)
+
+// Reading says what was read again.
+type Reading struct {
+	Records int64 // of all sources
+	Older   int64 // rows of the state that the sources do not have any more, and that were taken from it
+}
+
+// OfSources is the truth by what the sources still have: they are read again up to the cut, decoded, and judged by
+// the oracle's own ingest. Only rows of the entities that keep names are kept, by view; a view that is not in it
+// has all. Rows at offsets below those that a log still has are taken from the state.
+func OfSources(ctx context.Context, cfg stream.Config, cut *feature.Cut, views []*pipeline.View, keep map[*pipeline.View]map[string]bool) (*Truth, *Reading, error) {
+	until := map[string]map[int32]int64{}
+	for _, o := range cut.Offsets() {
+		if until[o.Source] == nil {
+			until[o.Source] = map[int32]int64{}
+		}
+		until[o.Source][o.Partition] = o.Next
+	}
+	rows := map[*pipeline.View]map[string][]oracle.Row{}
+	for _, v := range views {
+		rows[v] = map[string][]oracle.Row{}
+	}
+	done := &Reading{}
+	first := map[uint16]map[int32]int64{}
+	for _, src := range cfg.Plan.Sources {
+		var fed []*pipeline.View
+		for _, v := range views {
+			if slices.ContainsFunc(v.Branches(), func(b *pipeline.Branch) bool { return b.Source == src }) {
+				fed = append(fed, v)
+			}
+		}
+		if len(fed) == 0 {
+			continue
+		}
+		g := oracle.NewIngester(src, fed)
+		g.Keep = func(v *pipeline.View, key []event.Value) bool { return keep[v] == nil || keep[v][keyText(key)] }
+		var err error
+		first[src.Index], err = stream.Reread(ctx, cfg, src, until[src.Name], func(partition int32, r *feature.Record, dead string) {
+			done.Records++
+			g.Add(oracle.Record{Partition: partition, Offset: r.Offset, Arrival: r.Arrival, Slots: r.Slots, Dead: dead})
+		})
+		if err != nil {
+			return nil, nil, err
+		}
+		for _, in := range g.Done() {
+			for _, row := range in.Rows {
+				key := keyText(row.Key)
+				rows[in.View][key] = append(rows[in.View][key], row)
+			}
+		}
+	}
+	t := &Truth{Plan: cfg.Plan, Horizon: cut.Horizon}
+	t.Rows = func(v *pipeline.View, keys []event.Value) ([]oracle.Row, error) {
+		out := slices.Clone(rows[v][keyText(keys)])
+		raw, err := cut.RawRows(v, keys)
+		for _, r := range raw {
+			if r.Pos.Offset < first[r.Pos.Source][r.Pos.Partition] {
+				done.Older++
+				out = append(out, oracle.Row{Key: keys, Row: r})
+			}
+		}
+		return out, err
+	}
+	return t, done, nil
+}
+
+// KeysOf are the entities of a sample by view, for OfSources; views that others look up are not in it: of them all
+// entities are needed. views are those, and the ones looked up.
+func KeysOf(cut *feature.Cut, plan *pipeline.Plan, sel feature.Selection, s Sample) (views []*pipeline.View, keep map[*pipeline.View]map[string]bool, err error) {
+	selector, err := cut.Select(sel)
+	if err != nil {
+		return nil, nil, err
+	}
+	cols := Columns(plan, sel)
+	entities, err := sampleKeys(cut, plan, selector, cols, s.full())
+	if err != nil {
+		return nil, nil, err
+	}
+	views, keep = Needed(cols, selector.Keys, entities)
+	return views, keep, nil
+}
+
+// Needed are the views that answers of cols for entities need, and of which of their entities the rows: all of a
+// view that is not in keep.
+func Needed(cols []Column, names []pipeline.Column, entities [][]event.Value) (views []*pipeline.View, keep map[*pipeline.View]map[string]bool) {
+	keep = map[*pipeline.View]map[string]bool{}
+	views = viewsOf(cols)
+	for _, v := range views {
+		keep[v] = map[string]bool{}
+		for _, keys := range entities {
+			own := make([]event.Value, len(v.Entity.Keys))
+			for i, k := range v.Entity.Keys {
+				own[i] = keys[slices.IndexFunc(names, func(c pipeline.Column) bool { return c.Name == k.Name })]
+			}
+			keep[v][keyText(own)] = true
+		}
+	}
+	for i := 0; i < len(views); i++ {
+		for _, l := range views[i].Lookups {
+			v := l.Feature.View
+			delete(keep, v)
+			if !slices.Contains(views, v) {
+				views = append(views, v)
+			}
+		}
+	}
+	return views, keep
+}
