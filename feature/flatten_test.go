@@ -7,6 +7,7 @@ import (
 
 	"github.com/penstock-ml/penstock/event"
 	"github.com/penstock-ml/penstock/internal/oracle"
+	"github.com/penstock-ml/penstock/pipeline"
 	"github.com/penstock-ml/penstock/state"
 )
 
@@ -53,41 +54,7 @@ func TestFlatten(t *testing.T) {
 	plan := testPlanSchema(t, orderPipeline, orderSchema)
 	for seed := range uint64(4) {
 		rng := rand.New(rand.NewPCG(seed, 5))
-		var records []oracle.Record
-		for i := range 1500 {
-			at := event.Time(1_700_000_000_000_000).Add(event.Duration(i) * event.Minute)
-			users, prices, pieces := []event.Value{}, []event.Value{}, []event.Value{}
-			for range rng.IntN(5) {
-				user, price := event.StringOf(fmt.Sprint("u", rng.IntN(4))), event.DoubleOf(float64(rng.IntN(50)))
-				if rng.IntN(60) == 0 {
-					user = event.Value{}
-				}
-				if rng.IntN(9) == 0 {
-					price = event.Value{}
-				}
-				users, prices, pieces = append(users, user), append(prices, price), append(pieces, event.LongOf(rng.Int64N(4)))
-			}
-			tags := []event.Value{}
-			for range rng.IntN(3) {
-				tags = append(tags, event.StringOf(fmt.Sprint("u", rng.IntN(3))))
-			}
-			vals := map[string]event.Value{
-				"ts": event.TimestampOf(at.Add(-event.Duration(rng.IntN(90)) * event.Minute)), "shop": event.StringOf("s"),
-				"items.user": listOf(users), "items.price": listOf(prices), "items.pieces": listOf(pieces), "tags": listOf(tags),
-			}
-			if rng.IntN(30) == 0 {
-				vals["items.user"], vals["items.price"], vals["items.pieces"] = event.Value{}, event.Value{}, event.Value{}
-			}
-			r := oracle.Record{Partition: int32(i % 2), Offset: int64(i), Arrival: at}
-			for _, c := range plan.Sources[0].Columns {
-				v, ok := vals[c.Name]
-				if !ok {
-					t.Fatalf("column %s", c.Name)
-				}
-				r.Slots = append(r.Slots, v)
-			}
-			records = append(records, r)
-		}
+		records := orderRecords(t, rng, plan)
 		ings := oracle.Ingest(plan.Sources[0], plan.Views, records)
 		st := state.NewMemory()
 		for crash := range 3 {
@@ -128,6 +95,47 @@ func TestFlatten(t *testing.T) {
 		}
 		st.Close()
 	}
+}
+
+// orderRecords makes orders of some items and tags.
+func orderRecords(t *testing.T, rng *rand.Rand, plan *pipeline.Plan) []oracle.Record {
+	t.Helper()
+	var records []oracle.Record
+	for i := range 1500 {
+		at := event.Time(1_700_000_000_000_000).Add(event.Duration(i) * event.Minute)
+		users, prices, pieces := []event.Value{}, []event.Value{}, []event.Value{}
+		for range rng.IntN(5) {
+			user, price := event.StringOf(fmt.Sprint("u", rng.IntN(4))), event.DoubleOf(float64(rng.IntN(50)))
+			if rng.IntN(60) == 0 {
+				user = event.Value{}
+			}
+			if rng.IntN(9) == 0 {
+				price = event.Value{}
+			}
+			users, prices, pieces = append(users, user), append(prices, price), append(pieces, event.LongOf(rng.Int64N(4)))
+		}
+		tags := []event.Value{}
+		for range rng.IntN(3) {
+			tags = append(tags, event.StringOf(fmt.Sprint("u", rng.IntN(3))))
+		}
+		vals := map[string]event.Value{
+			"ts": event.TimestampOf(at.Add(-event.Duration(rng.IntN(90)) * event.Minute)), "shop": event.StringOf("s"),
+			"items.user": listOf(users), "items.price": listOf(prices), "items.pieces": listOf(pieces), "tags": listOf(tags),
+		}
+		if rng.IntN(30) == 0 {
+			vals["items.user"], vals["items.price"], vals["items.pieces"] = event.Value{}, event.Value{}, event.Value{}
+		}
+		r := oracle.Record{Partition: int32(i % 2), Offset: int64(i), Arrival: at}
+		for _, c := range plan.Sources[0].Columns {
+			v, ok := vals[c.Name]
+			if !ok {
+				t.Fatalf("column %s", c.Name)
+			}
+			r.Slots = append(r.Slots, v)
+		}
+		records = append(records, r)
+	}
+	return records
 }
 
 func listOf(elems []event.Value) event.Value {
