@@ -1,6 +1,7 @@
 package feature
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -90,24 +91,28 @@ type storedEntity struct {
 func (c *Cut) entities(v *view) iter.Seq2[storedEntity, error] {
 	return func(yield func(storedEntity, error) bool) {
 		x := storedEntity{keys: make([]event.Value, len(v.plan.Entity.Keys))}
+		cur, err := c.snap.Cursor() // values of blocks are not read
+		if err != nil {
+			yield(x, err)
+			return
+		}
+		defer cur.Close()
 		for slot := range slots {
 			from := binary.BigEndian.AppendUint16(nil, uint16(slot))
 			from = binary.BigEndian.AppendUint16(from, v.id)
-			for e, err := range c.snap.Scan(from, prefixEnd(from)) {
-				if err != nil {
-					yield(x, err)
-					return
-				}
-				rest, err := decodeKey(e.Key[4:], v.plan.Entity.Keys, x.keys)
-				if err != nil || len(rest) == 0 {
-					yield(x, fmt.Errorf("key %x is no entity of the view", e.Key))
-					return
-				}
-				if rest[0] != kindHead {
+			for ok := cur.Seek(from); ok && bytes.HasPrefix(cur.Key(), from); ok = cur.Next() {
+				key := cur.Key()
+				rest, err := decodeKey(key[4:], v.plan.Entity.Keys, x.keys)
+				switch {
+				case err != nil || len(rest) == 0:
+					err = fmt.Errorf("key %x is no entity of the view", key)
+				case rest[0] != kindHead:
 					continue
+				default:
+					x.prefix = key[:len(key)-1]
+					x.head, err = cur.Value(x.head)
 				}
-				x.prefix, x.head = e.Key[:len(e.Key)-1], e.Value
-				if !yield(x, nil) {
+				if !yield(x, err) || err != nil {
 					return
 				}
 			}
