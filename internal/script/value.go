@@ -40,6 +40,7 @@ func (l *loader) value(n *pipeline.Node, t event.Type, name string) (event.Value
 		at, ok := l.instant(n)
 		return event.TimestampOf(at), ok
 	case n.Kind == pipeline.Scalar:
+		t.Nullable = false // null is no text
 		v, err := stream.ReadText(n.Text, t)
 		if err != nil {
 			l.fail(n, "", "%s: %v", name, err)
