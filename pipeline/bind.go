@@ -83,6 +83,9 @@ func (v *viewScope) bindColumns(a *aggregateDecl, g *agg.Group) bool {
 			return false
 		case i == 0:
 			g.Input, g.Type = input, t
+			if a.fn == agg.Count && t.Kind == event.Bool && !v.named(n.text) {
+				v.c.warn(n, `for those that are true write count: "*", where: `+oneLine(n.text), "%s counts what is false too", in)
+			}
 		default:
 			g.Second, g.SecondType = input+1, t
 		}

@@ -115,6 +115,7 @@ func (c *compiler) checkObject(n *node, o *object, in, name string) {
 		k := o.key(f.key.text)
 		if k == nil {
 			meant[diag.Nearest(f.key.text, o.keyNames())] = true
+			meant[strings.TrimPrefix(otherKey(o, f.key.text), "write ")] = true
 			c.unknownKey(f, o, within)
 			unknown = true
 			continue
@@ -188,7 +189,9 @@ func (c *compiler) unknownKey(f field, o *object, within string) {
 		return
 	}
 	hint := "the keys here are " + strings.Join(o.shownKeys(), ", ")
-	if near := diag.Nearest(f.key.text, o.keyNames()); near != "" {
+	if also := otherKey(o, f.key.text); also != "" {
+		hint = also
+	} else if near := diag.Nearest(f.key.text, o.keyNames()); near != "" {
 		hint = fmt.Sprintf("did you mean %s?", near)
 	} else if also := otherName(f.key.text); also != "" && o.key("sum") != nil {
 		hint = "write " + also

@@ -30,7 +30,7 @@ func TestInner(t *testing.T) {
 		t.Errorf("outer layout %s, want %s", got, want)
 	}
 	for name, doc := range map[string]string{
-		"last_country": "avg of (sum of amount, where abroad) of each tumbling 1d that ends within the 5w5d before, those without events too as 0",
+		"last_country": "avg of (sum of amount, where abroad) of each tumbling 1d that ends within the 40d before, those without events too as 0",
 		"most":         "max of (count of events) of each hopping 1d every 6h that ends within the last complete month in UTC",
 		"usual":        "last of (last of country) of each calendar day in UTC that ends from 1w to 1d before",
 	} {

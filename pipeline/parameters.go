@@ -85,7 +85,27 @@ var otherNames = map[string]string{
 	"topn_frequency": "frequent", "most_frequent": "mode", "collect": "collect_list", "list": "collect_list", "array_agg": "collect_list",
 	"set": "collect_set", "ewma": "decayed_mean", "ema": "decayed_mean", "ew_avg": "decayed_mean", "every": "bool_and", "all": "bool_and", "any": "bool_or",
 	"corr": "correlation", "covar": "covariance", "cov": "covariance", "covar_samp": "covariance", "covar_pop": "covariance_pop", "regr_slope": "slope", "trend": "slope",
+	"string_agg": "collect_list", "listagg": "collect_list", "group_concat": "collect_list", "alpha": "half_life", "span": "half_life",
+	"count_if": `count: "*", where: …`, "countif": `count: "*", where: …`, "sum_if": "sum: amount, where: …", "sumif": "sum: amount, where: …", "avg_if": "avg: amount, where: …",
 	"group_by": "by", "filter": "where", "over": "window",
+}
+
+// otherKey is what to write for a key that has another name elsewhere; empty if there is none.
+func otherKey(o *object, name string) string {
+	switch o {
+	case windowGrammar:
+		return map[string]string{
+			"rolling": "a rolling window is a duration alone: window: 1h", "sliding": "a window that moves with the instant is a duration alone: window: 1h; one that moves in steps is {hopping: 1h, every: 10m}",
+			"cumulate": "write {tumbling: 1d, current: true}: the day so far", "cumulative": "write {tumbling: 1d, current: true}: the day so far",
+			"gap": "write {session: 30m}", "slide": "write {hopping: 1h, every: 10m}", "advance": "write {hopping: 1h, every: 10m}", "size": "write {tumbling: 1h}, {hopping: 1h, every: 10m} or a duration alone",
+			"offset": "write {from: 7d, to: 1d}: from 7d before to 1d before", "rows": "write last: 10 beside the aggregate", "lifetime": "write window: lifetime",
+		}[name]
+	case ratioGrammar:
+		return map[string]string{
+			"num": "write of", "numerator": "write of", "above": "write of", "den": "write to", "denominator": "write to", "over": "write to", "by": "write it beside ratio: it divides both",
+		}[name]
+	}
+	return ""
 }
 
 var percentileName = regexp.MustCompile(`^p([1-9][0-9]?)$`)

@@ -182,10 +182,15 @@ func (c *compiler) checkDuration(n *node, f format, in, name string) {
 	}
 	d, err := event.ParseDuration(n.text)
 	switch {
+	case err != nil && plainDuration.MatchString(n.text):
+		c.fail(n, "", "%s %q is longer than 1000 years", subject, n.shown())
 	case err != nil:
 		hint := durationGuess(n.text)
 		if strings.HasPrefix(n.text, "-") && numberUnit.MatchString(n.text[1:]) {
-			hint = aheadHint
+			hint = "write it without the sign"
+			if f == windowText || slices.Contains([]string{"from", "to"}, name) {
+				hint = aheadHint
+			}
 		}
 		if f == windowText && slices.Contains(calendarUnits, strings.ToLower(n.text)) {
 			hint = fmt.Sprintf("write {calendar: %s}, or a duration like 1d", strings.ToLower(n.text))
@@ -206,6 +211,9 @@ func (c *compiler) checkDuration(n *node, f format, in, name string) {
 		c.fail(n, "", "%s %q is longer than 1000 years", subject, n.shown())
 	}
 }
+
+// plainDuration matches durations, those too that are too long to be read.
+var plainDuration = regexp.MustCompile(`^([0-9]+(us|ms|s|m|h|d|w))+$`)
 
 var numberUnit = regexp.MustCompile(`^\s*([0-9]+)(\.[0-9]+)?\s*([A-Za-zµ]*)\s*$`)
 

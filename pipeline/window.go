@@ -242,30 +242,42 @@ func zoneSuffix(name string) string {
 func windowDoc(w window.Spec) string {
 	switch w.Kind {
 	case window.Rolling:
-		return "over the " + w.Size.String() + " before"
+		return "over the " + inDays(w.Size) + " before"
 	case window.LastN:
 		return fmt.Sprintf("over the last %d events before", w.N)
 	case window.Tumbling:
 		if w.Current {
-			return "over the current tumbling " + w.Size.String() + " so far"
+			return "over the current tumbling " + inDays(w.Size) + " so far"
 		}
-		return "over the last complete tumbling " + w.Size.String()
+		return "over the last complete tumbling " + inDays(w.Size)
 	case window.Hopping:
-		return "over the last complete " + w.Size.String() + " of those that end every " + w.Every.String()
+		return "over the last complete " + inDays(w.Size) + " of those that end every " + inDays(w.Every)
 	case window.Session:
 		if w.Closed {
-			return "over the last closed session, gap " + w.Size.String()
+			return "over the last closed session, gap " + inDays(w.Size)
 		}
-		return "over the session of the last event before, gap " + w.Size.String()
+		return "over the session of the last event before, gap " + inDays(w.Size)
 	case window.Calendar:
 		if w.Current {
 			return "over the current " + w.Unit.String() + " in " + w.Zone.String() + " so far"
 		}
 		return "over the last complete " + w.Unit.String() + " in " + w.Zone.String()
 	case window.Offset:
-		return "from " + w.From.String() + " to " + w.To.String() + " before"
+		return "from " + inDays(w.From) + " to " + inDays(w.To) + " before"
 	}
 	return "over all before"
+}
+
+// inDays writes a duration for people: 30d rather than 4w2d.
+func inDays(d event.Duration) string {
+	if d < event.Day || d%event.Week == 0 {
+		return d.String()
+	}
+	text := strconv.FormatInt(int64(d/event.Day), 10) + "d"
+	if rest := d % event.Day; rest > 0 {
+		text += rest.String()
+	}
+	return text
 }
 
 // zoneOf opens the zone that a checked node names, UTC without one; nil if there is none.

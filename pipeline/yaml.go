@@ -210,6 +210,8 @@ func clearer(m mistake) mistake {
 	switch {
 	case strings.Contains(m.message, `character '	'`):
 		m.message, m.hint = "not YAML: a tab in the indentation", "indent with spaces"
+	case strings.Contains(m.message, "could not find flow"):
+		m.hint = "within brackets, quote texts that hold one of [ ] { } , or a quote: where: 'country in [\"US\", \"DE\"]'"
 	case strings.Contains(m.message, "must be specified"):
 		m.hint = "close the bracket; within brackets, quote texts that hold one of [ ] { } , or a quote"
 	case strings.Contains(m.message, "mapping value is not allowed"):

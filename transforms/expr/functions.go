@@ -181,6 +181,19 @@ var elsewhere = map[string]string{
 	"regexp_matches": "write s matches \"pattern\"", "starts_with": "write s startsWith t", "ends_with": "write s endsWith t",
 	"greatest": "write max(a, b)", "least": "write min(a, b)", "random": "the answer must be the same on every replay; hash(id) is random enough",
 	"rand": "the answer must be the same on every replay; hash(id) is random enough", "uuid": "the answer must be the same on every replay",
+	"geo_distance": "write haversine(lat1, lon1, lat2, lon2)", "distance": "write haversine(lat1, lon1, lat2, lon2)",
+	"great_circle_distance": "write haversine(lat1, lon1, lat2, lon2)", "geohash_encode": "write geohash(lat, lon, length)",
+	"contains": "write s contains part, or x in array", "array_contains": "write x in array", "startswith": "write s startsWith t",
+	"endswith": "write s endsWith t", "size": "write len(x)", "cardinality": "write len(x)", "count_elements": "write len(x)",
+	"concat_ws": "write join(array, separator), or a + separator + b", "position": "write strpos(s, part)", "charindex": "write strpos(s, part)",
+	"ltrim": "write trim(s)", "rtrim": "write trim(s)", "is_null": "write x == nil",
+	"not_null": "write x != nil", "when": "write case(cond, a, other cond, b, other), or cond ? a : b", "ifelse": "write cond ? a : b",
+	"md5": "write hash(x)", "sha256": "write hash(x)", "murmur3": "write hash(x)", "xxhash64": "write hash(x)",
+	"to_string": "write string(x)", "to_double": "write double(x)", "to_long": "write long(x)", "bigint": "write long(x)",
+	"mean": "write avg(array); the mean of rows is a feature of a view", "map_keys": "write keys(map)", "element_at": "write array[i] or map[key]",
+	"cosine_similarity": "write cosine(a, b)", "dot_product": "write dot(a, b)", "timestampdiff": "write seconds_between(a, b)",
+	"timestampadd": `write date_add(t, "1d")`, "from_unixtime": "write timestamp_seconds(n)", "to_date": "write date(x)",
+	"weekofyear": "write week(t)", "hash_mod": "write hash_bucket(x, n)", "mod_hash": "write hash_bucket(x, n)",
 	"iff": "write cond ? a : b", "decode": "write case(x == 1, a, x == 2, b, other)", "st_distance": "write haversine(lat1, lon1, lat2, lon2)",
 }
 
@@ -188,9 +201,11 @@ var elsewhere = map[string]string{
 func (c *compiler) unknownFunction(n ast.Node, name string) error {
 	offset := c.tree.offset(n.Location().From)
 	err := &Error{Offset: offset, Len: len(name), Msg: name + " is not a function"}
-	if hint, ok := elsewhere[name]; ok {
-		err.Hint = hint
-		return err
+	for _, name := range []string{name, strings.ToLower(name)} {
+		if hint, ok := elsewhere[name]; ok {
+			err.Hint = hint
+			return err
+		}
 	}
 	switch name {
 	case "count", "median", "first", "last":

@@ -91,6 +91,12 @@ func (t *tree) parseError(err error) *Error {
 			word = ""
 		}
 		x.Hint = unexpectedHint(word)
+		switch before := strings.Fields(string([]rune(t.src)[:from])); {
+		case x.Hint == "" && len(before) == 1 && strings.EqualFold(before[0], "distinct"):
+			x.Hint = "for how many different values there are write count_distinct: " + word
+		case word == "," && strings.Contains(string([]rune(t.src)[:from]), " in ("):
+			x.Hint = `write a list: x in ["a", "b"]`
+		}
 	}
 	if strings.Contains(e.Message, "maximum allowed nodes") {
 		x.Msg, x.Hint = "the expression is too large", "split it into columns"
@@ -119,7 +125,7 @@ func unexpectedHint(word string) string {
 		return "write contains, startsWith, endsWith or matches"
 	case "between":
 		return "write x >= a and x <= b"
-	case "then", "else", "when", "{":
+	case "then", "else", "when", "if", "{":
 		return "write cond ? a : b"
 	}
 	return ""
