@@ -389,12 +389,17 @@ func (a *adder) add(part int32, offset int64, user string, second int) {
 // answer is the value and status of the first feature.
 func answer(t *testing.T, s *Store, user string, second int) string {
 	t.Helper()
+	return answerAt(t, s, user, Instant{AsOf: event.Time(second) * event.Time(event.Second)})
+}
+
+func answerAt(t *testing.T, s *Store, user string, at Instant) string {
+	t.Helper()
 	sel, err := s.Select(Selection{View: "v"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	var out Vector
-	if err := s.NewReader().Read(t.Context(), sel, []event.Value{event.StringOf(user)}, nil, Instant{AsOf: event.Time(second) * event.Time(event.Second)}, &out); err != nil {
+	if err := s.NewReader().Read(t.Context(), sel, []event.Value{event.StringOf(user)}, nil, at, &out); err != nil {
 		t.Fatal(err)
 	}
 	return fmt.Sprint(out.Values[0], " ", out.Status[0])
@@ -507,6 +512,60 @@ func TestTrimReplay(t *testing.T) {
 	}
 	if got := sweepOnce(ctx, t, s); got.Keys != 1 {
 		t.Errorf("%+v: the empty head should be gone", got)
+	}
+	if err := s.Close(ctx); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestTrimLate: a row that arrived late stays until the horizon has passed its arrival, and the row that makes its
+// entity known before, even if that is in a block that goes.
+func TestTrimLate(t *testing.T) {
+	ctx := t.Context()
+	plan := testPlan(t, idlePipeline)
+	st := state.NewMemory()
+	defer st.Close()
+	s := testOpen(t, st, plan, 1)
+	second := event.Time(event.Second)
+	a := &adder{t, s, plan, 81 * second}
+	offset := int64(0)
+	add := func(user string, at, n int) {
+		for range n {
+			a.add(0, offset, user, at)
+			offset++
+		}
+	}
+	add("hot", 81, leafRows)
+	a.arrival = 100 * second
+	add("busy", 95, 1)
+	a.arrival = 99 * second
+	add("hot", 88, 300)
+	add("late", 88, 1)
+	if got := sweepOnce(ctx, t, s); got.Trimmed != 0 || got.Blocks < 2 {
+		t.Fatalf("%+v", got)
+	}
+	// Keep is 15 s: at 105 the horizon is 95, and rows before 80 make nobody known.
+	add("busy", 105, 1)
+	if got := sweepOnce(ctx, t, s); got.Trimmed != leafRows-1 {
+		t.Errorf("%+v: all of a block but one row should be gone", got)
+	}
+	for _, c := range []struct {
+		user   string
+		second int
+		served bool
+		want   string
+	}{
+		{"late", 96, false, "0 present"}, {"late", 96, true, "0 not_found"}, {"late", 99, true, "0 present"}, {"late", 103, true, "0 present"},
+		{"late", 104, true, "0 not_found"}, {"hot", 96, true, "0 present"}, {"hot", 97, true, "0 not_found"}, {"hot", 99, true, "0 present"},
+	} {
+		if got := answerAt(t, s, c.user, Instant{AsOf: event.Time(c.second) * second, AsServed: c.served}); got != c.want {
+			t.Errorf("%s as of %d (as served: %v) is %s, want %s", c.user, c.second, c.served, got, c.want)
+		}
+	}
+	add("busy", 109, 1) // the horizon is 99
+	sweepOnce(ctx, t, s)
+	if got := answerAt(t, s, "late", Instant{AsOf: 100 * second, AsServed: true}); got != "0 present" {
+		t.Errorf("late is %s", got)
 	}
 	if err := s.Close(ctx); err != nil {
 		t.Fatal(err)
