@@ -30,6 +30,7 @@ type entry struct {
 type node struct {
 	level   int
 	entries []entry
+	base    *entry // of a root: the sum of what was trimmed, which has no block; or nil
 }
 
 func appendEntry(dst []byte, e *entry) []byte {
@@ -126,20 +127,24 @@ func (r *reader) entries() []entry {
 	n := r.count()
 	out := make([]entry, n)
 	for i := range out {
-		e := &out[i]
-		e.id = r.uvarint()
-		e.minT = event.Time(r.varint())
-		e.maxT = e.minT + event.Time(r.uvarint())
-		e.maxArrival = e.maxT + event.Time(r.varint())
-		e.gap = event.Duration(r.uvarint())
-		e.rows = int64(r.uvarint())
-		e.bytes = int64(r.uvarint())
-		e.offsets = r.offsets()
-		if n := r.uvarint(); n > 0 {
-			e.sum = r.bytes(n)
-		}
+		out[i] = r.entry()
 	}
 	return out
+}
+
+func (r *reader) entry() (e entry) {
+	e.id = r.uvarint()
+	e.minT = event.Time(r.varint())
+	e.maxT = e.minT + event.Time(r.uvarint())
+	e.maxArrival = e.maxT + event.Time(r.varint())
+	e.gap = event.Duration(r.uvarint())
+	e.rows = int64(r.uvarint())
+	e.bytes = int64(r.uvarint())
+	e.offsets = r.offsets()
+	if n := r.uvarint(); n > 0 {
+		e.sum = r.bytes(n)
+	}
+	return e
 }
 
 // appendNode appends a node's level and entries.

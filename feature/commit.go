@@ -74,6 +74,9 @@ func (c *committer) init(s *Store) {
 	for _, v := range s.views {
 		c.tree[v.id] = &treeWriter{c: v.c, sum: agg.NewPartial(&v.plan.Layout, nil), groups: len(v.plan.Layout.Groups), ordered: v.plan.Layout.Ordered(), bare: v.plan.Dedupe != nil, put: c.putBlock}
 		c.tree[v.id].row.Values = make([]event.Value, len(v.plan.Inputs))
+		if groups := lifetimeGroups(v.plan); len(groups) > 0 {
+			c.tree[v.id].fold = agg.NewPartial(&v.plan.Layout, groups)
+		}
 	}
 }
 

@@ -17,6 +17,8 @@ func FuzzDecode(f *testing.F) {
 	f.Add(b)
 	n := &node{entries: []entry{{id: 1, minT: 1, maxT: 2, rows: 1, offsets: []offset{{0, 1}}, sum: []byte{1, 2}}}}
 	f.Add(appendHead(nil, 7, []offset{{0, 9}}, func(int32) int64 { return 0 }, n, b))
+	f.Add(appendHead(nil, 7, nil, nil, &node{base: &n.entries[0]}, b))
+	f.Add(appendHead(nil, 7, nil, nil, &node{level: 1, entries: n.entries, base: &n.entries[0]}, nil))
 	f.Add(appendNode([]byte{blockVersion}, n))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if h, err := decodeHead(b); err == nil {

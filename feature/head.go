@@ -5,7 +5,13 @@ import (
 	"fmt"
 )
 
-// appendHead appends the encoding of a head: version, last block id, positions, root, rows.
+// What a head has beside its rows.
+const (
+	flagRoot = 1 << iota
+	flagBase
+)
+
+// appendHead appends the encoding of a head: version, last block id, positions, root, base, rows.
 // Positions at or below the restart offset of their partition are left out: no replay goes there.
 func appendHead(dst []byte, lastID uint64, counted []offset, restart func(part int32) int64, root *node, rows []byte) []byte {
 	dst = append(dst, blockVersion)
@@ -23,11 +29,19 @@ func appendHead(dst []byte, lastID uint64, counted []offset, restart func(part i
 			dst = binary.AppendUvarint(dst, uint64(o.next))
 		}
 	}
-	if root == nil {
-		dst = append(dst, 0)
-	} else {
-		dst = append(dst, 1)
+	flags := byte(0)
+	if root != nil && len(root.entries) > 0 {
+		flags |= flagRoot
+	}
+	if root != nil && root.base != nil {
+		flags |= flagBase
+	}
+	dst = append(dst, flags)
+	if flags&flagRoot != 0 {
 		dst = appendNode(dst, root)
+	}
+	if flags&flagBase != 0 {
+		dst = appendEntry(dst, root.base)
 	}
 	return append(dst, rows...)
 }
@@ -46,11 +60,19 @@ func decodeHead(b []byte) (storedHead, error) {
 		return storedHead{}, fmt.Errorf("decode head: format %d is not known to this version", v)
 	}
 	h := storedHead{lastID: r.uvarint(), counted: r.offsets()}
-	if r.byte() == 1 {
-		h.root = &node{level: int(r.byte())}
+	flags := r.byte()
+	if flags != 0 {
+		h.root = &node{}
+	}
+	if flags&flagRoot != 0 {
+		h.root.level = int(r.byte())
 		h.root.entries = r.entries()
 	}
-	if r.bad {
+	if flags&flagBase != 0 {
+		base := r.entry()
+		h.root.base = &base
+	}
+	if r.bad || flags&^(flagRoot|flagBase) != 0 {
 		return storedHead{}, fmt.Errorf("decode head: %w", errCorruptBlock)
 	}
 	h.rows = r.b

@@ -374,6 +374,7 @@ func (x archive) memory() int64 {
 		for i := range x.root.entries {
 			m += int64(entrySize(&x.root.entries[i])) + 100
 		}
+		m += int64(x.root.base.size())
 	}
 	return m
 }

@@ -31,7 +31,7 @@ type ViewInspection struct {
 	Nodes     int64  `json:"nodes"`
 	Rows      int64  `json:"rows"`     // in heads and leaves
 	Blocks    int64  `json:"blocks"`   // leaves and nodes
-	Trimmed   int64  `json:"trimmed"`  // rows dropped or folded, since no answer needs them any more
+	Trimmed   int64  `json:"trimmed"`  // rows that were folded into sums, since no answer needs them any more
 	Bytes     int64  `json:"bytes"`    // keys and values of heads and blocks
 	Features  int    `json:"features"` // of the view; 0: the state is older than the count
 	Depth     int    `json:"depth"`    // levels of the deepest archive, its leaves and root counted
@@ -179,7 +179,10 @@ func inspectHead(snap state.Snapshot, v *ViewInspection, prefix string, value []
 	v.HeadRows += int64(rows)
 	named := map[uint64]bool{}
 	total := int64(rows)
-	if s.root != nil {
+	if s.root != nil && s.root.base != nil {
+		v.Trimmed += s.root.base.rows
+	}
+	if s.root != nil && len(s.root.entries) > 0 {
 		n, err := inspectNode(snap, v, prefix, s.root, named)
 		if err != nil {
 			return nil, err

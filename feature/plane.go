@@ -13,6 +13,7 @@ import (
 type planeQuery struct {
 	windows []window.Spec
 	groups  []int // of the view's layout
+	base    []int // those of them that lifetime windows read
 	ordered bool  // some group takes rows in tie order only
 	nested  bool  // all windows end at the instant asked for
 	derived bool  // some group reads features of other views
@@ -24,20 +25,21 @@ type planeQuery struct {
 // plane is a planeQuery at one instant. Time is cut at the starts and ends of all windows into segments;
 // each row counts in the one segment it lies in, and a window is the union of its segments.
 type plane struct {
-	q       *planeQuery
-	layout  *agg.Layout
-	spans   []span       // of q.windows; with q.inner of the inner windows, ascending
-	outer   span         // with q.inner: the window that they end in
-	bounds  []event.Time // ascending; segment i is [bounds[i], bounds[i+1])
-	covered []bool       // by segment: some window has it
-	early   []bool       // by segment: some row reads another view before that view's history
-	parts   []*agg.Partial
-	spare   []*agg.Partial
-	union   []*agg.Partial // by span, of windows of several segments
-	united  []bool         // by span: its union is made
-	none    *agg.Partial   // stays empty
-	pending []event.Row    // of an ordered plane: rows that wait for their place
-	done    bool           // an index has told what its segments hold
+	q        *planeQuery
+	layout   *agg.Layout
+	spans    []span       // of q.windows; with q.inner of the inner windows, ascending
+	outer    span         // with q.inner: the window that they end in
+	bounds   []event.Time // ascending; segment i is [bounds[i], bounds[i+1])
+	covered  []bool       // by segment: some window has it
+	early    []bool       // by segment: some row reads another view before that view's history
+	parts    []*agg.Partial
+	spare    []*agg.Partial
+	union    []*agg.Partial // by span, of windows of several segments
+	united   []bool         // by span: its union is made
+	none     *agg.Partial   // stays empty
+	lifetime *agg.Partial   // stays empty, of the groups that lifetime windows read; nil: there are none
+	pending  []event.Row    // of an ordered plane: rows that wait for their place
+	done     bool           // an index has told what its segments hold
 }
 
 // span is a window as of one instant.
@@ -52,6 +54,9 @@ const maxInner = 20_000
 func (pl *plane) init(q *planeQuery, layout *agg.Layout) {
 	pl.q, pl.layout = q, layout
 	pl.none = agg.NewPartial(layout, q.groups)
+	if q.base != nil {
+		pl.lifetime = agg.NewPartial(layout, q.base)
+	}
 }
 
 // reset cuts time for an instant; sessions tells where a session window lies.

@@ -124,6 +124,9 @@ func (r *Reader) scanAll(sc *viewScan, rows []byte, root *node) error {
 	for i := range sc.planes {
 		sc.planes[i].reset(sc.asOf, sc.span)
 	}
+	if err := r.scanBase(sc, root); err != nil {
+		return err
+	}
 	if indexed, err := r.scanIndexed(sc); err != nil || indexed && sc.gathered() {
 		return err
 	}

@@ -321,6 +321,9 @@ func (q *viewQuery) place(f *featureQuery) {
 		if !slices.Contains(p.groups, g) {
 			p.groups = append(p.groups, g)
 		}
+		if f.Window.Kind == window.Lifetime && !slices.Contains(p.base, g) {
+			p.base = append(p.base, g)
+		}
 	}
 }
 

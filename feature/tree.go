@@ -46,6 +46,7 @@ type treeWriter struct {
 	groups  int          // how many
 	ordered bool         // some group takes rows in tie order only
 	bare    bool         // no summaries: which rows count is not known
+	fold    *agg.Partial // of the groups of lifetime windows; nil: there are none
 	row     event.Row    // scratch
 	snap    state.Snapshot
 	put     func(key, value []byte) error
@@ -60,8 +61,9 @@ type treeWriter struct {
 func (w *treeWriter) addRoot(root *node, rows []rowRef) (*node, error) {
 	level := 0
 	var entries []entry
+	var base *entry
 	if root != nil {
-		level, entries = root.level, root.entries
+		level, entries, base = root.level, root.entries, root.base
 	}
 	entries, grown, err := w.add(level, entries, rows)
 	if err != nil {
@@ -73,7 +75,7 @@ func (w *treeWriter) addRoot(root *node, rows []rowRef) (*node, error) {
 		}
 		level++
 	}
-	return &node{level: level, entries: entries}, nil
+	return &node{level: level, entries: entries, base: base}, nil
 }
 
 // add adds rows to the subtree whose children are entries, and returns the entries that replace them;

@@ -3,10 +3,12 @@ package feature
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"github.com/penstock-ml/penstock/event"
 	"github.com/penstock-ml/penstock/pipeline"
 	"github.com/penstock-ml/penstock/state"
+	"github.com/penstock-ml/penstock/transforms/window"
 )
 
 // Trimming drops the rows that no answer at or after the horizon needs. It goes by the view's limit (see
@@ -26,6 +28,31 @@ func bounded(v *pipeline.View) bool {
 	return true
 }
 
+// trims tells whether rows of a view go at all.
+func trims(v *pipeline.View) bool {
+	if v.Dedupe != nil {
+		return false
+	}
+	for _, f := range v.Features {
+		switch f.Window.Kind {
+		case window.LastN, window.Session:
+			return false
+		}
+	}
+	// What depends on the order of rows cannot take a late one before what was folded.
+	return !slices.ContainsFunc(lifetimeGroups(v), func(g int) bool { return v.Layout.Groups[g].Ordered() })
+}
+
+// lifetimeGroups are the groups that the lifetime windows of a view read.
+func lifetimeGroups(v *pipeline.View) (groups []int) {
+	for _, f := range v.Features {
+		if f.Window.Kind == window.Lifetime {
+			groups = f.Call.Groups(groups)
+		}
+	}
+	return groups
+}
+
 // since is the earliest instant at which a row makes its entity known as of asOf.
 func (v *view) since(asOf event.Time) event.Time {
 	if !v.bounded {
@@ -43,13 +70,15 @@ type trimmer struct {
 	w       *treeWriter
 	reading uint64     // ids up to it are in the snapshot
 	seen    event.Time // a row stays that had arrived by the horizon, and is as late as this
+	dry     *folding   // not nil: what goes is folded, and nothing else is done
+	gone    []byte     // the rows of the head that go
 	spare   entry      // the latest leaf to go whose rows had all arrived by then; id 0: none
 }
 
 // trimmer returns what may go by now; ok is false if nothing does.
 func (v *view) trimmer() (t trimmer, ok bool) {
 	limit := event.Time(v.limit.Load())
-	if limit == event.MinTime || !v.bounded || v.plan.Dedupe != nil {
+	if limit == event.MinTime || !v.trims {
 		return t, false
 	}
 	t = trimmer{horizon: limit.Add(-v.plan.History), old: limit.Add(-v.plan.Keep), seen: event.MinTime}
@@ -80,9 +109,15 @@ func (v *view) trimmable(root *node, rows []byte) bool {
 			t.keep(e)
 		}
 	}
+	if !v.bounded {
+		t.seen = event.MaxTime
+	}
 	rest, _, err := t.head(rows)
-	return err != nil || worth(rows, rest)
+	return err != nil || worth(rows, rest) && (v.bounded || len(rows)-len(rest) > leastBase)
 }
+
+// leastBase is less than what any base takes.
+const leastBase = 24
 
 // worth tells whether a head should be written for the rows that go alone: not for less than a quarter.
 func worth(rows, rest []byte) bool {
@@ -99,6 +134,10 @@ func (c *committer) trim(snap state.Snapshot, w *treeWriter, x *captured, v *vie
 	}
 	w.snap, w.prefix, w.lastID = snap, string(x.key), x.lastID
 	t.w, t.reading = w, x.lastID
+	if w.fold != nil {
+		changed, err := t.fold(x)
+		return changed, false, err
+	}
 	root, cut, err := t.tree(x.root)
 	if err != nil {
 		return false, false, err
@@ -151,8 +190,8 @@ func (t *trimmer) tree(root *node) (_ *node, cut bool, err error) {
 	}
 	level := root.level
 	entries, cut, err := t.below(level, root.entries)
-	if err != nil || !cut {
-		return root, false, err
+	if err != nil || !cut || t.dry != nil {
+		return root, cut, err
 	}
 	for level > 0 && len(entries) == 1 && entries[0].id <= t.reading { // a new one, in the next pass
 		child, err := t.node(&entries[0])
@@ -189,7 +228,9 @@ func (t *trimmer) below(level int, entries []entry) (kept []entry, cut bool, err
 				return nil, false, err
 			}
 			if less {
-				cut = true
+				if cut = true; t.dry != nil {
+					continue
+				}
 				t.w.gone = append(t.w.gone, e.id)
 				if len(below) > 0 {
 					n, err := t.w.writeNode(&node{level: child.level, entries: below})
@@ -210,6 +251,9 @@ func (t *trimmer) below(level int, entries []entry) (kept []entry, cut bool, err
 
 // drop lists the blocks of an entry that goes; leaves are not read.
 func (t *trimmer) drop(level int, e *entry) error {
+	if t.dry != nil {
+		return t.dry.below(level, e)
+	}
 	t.w.gone = append(t.w.gone, e.id)
 	if level == 0 {
 		if e.maxArrival <= t.horizon && (t.spare.id == 0 || e.maxT > t.spare.maxT) {
@@ -269,6 +313,9 @@ func (t *trimmer) head(rows []byte) (rest []byte, n int32, err error) {
 		b = b[len(row):]
 		if t.stale(at, arrival) {
 			if !needed || at != newest || arrival > t.horizon {
+				if t.dry != nil {
+					t.gone = append(t.gone, row...)
+				}
 				continue
 			}
 			needed = false

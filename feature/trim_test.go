@@ -49,6 +49,13 @@ var boundedFeatures = []string{
 	"outer: {max: {sum: n, window: {tumbling: 5m}}, window: 30m}", "day_now: {count: s, window: {calendar: day, zone: Asia/Kolkata, current: true}}",
 }
 
+var lifetimeFeatures = []string{
+	`life_n: {count: "*"}`, "life_sum: {sum: amount}", "life_avg: {avg: n, where: big}", "life_sd: {stddev: amount}", "life_min: {min: s}",
+	"life_max: {max: ts}", "life_first: {first: s}", "life_last: {last: n, ttl: 3h}", "life_by: {sum: n, by: s, limit: 3}",
+	"life_distinct: {count_distinct: n, limit: 20}", "life_list: {collect_list: s, limit: 5}", "life_median: {median: n}",
+	"life_since: {time_since_last: flag}", "life_decayed: {decayed_sum: n, half_life: 3h}", "life_top: {top_k: amount, k: 3}",
+}
+
 // draw takes some of a list.
 func draw(rng *rand.Rand, list []string, n int) []string {
 	list = slices.Clone(list)
@@ -147,18 +154,20 @@ func mustKeep(s *Store, plan *pipeline.Plan, records []oracle.Record) (rows, use
 }
 
 func TestTrimOracle(t *testing.T) {
-	for seed := range uint64(8) {
-		t.Run(fmt.Sprint("seed", seed), func(t *testing.T) { trimRun(t, seed) })
+	for name, more := range map[string][]string{"bounded": nil, "lifetime": lifetimeFeatures} {
+		for seed := range uint64(8) {
+			t.Run(fmt.Sprint(name, seed), func(t *testing.T) { trimRun(t, seed, more) })
+		}
 	}
 }
 
 // trimRun counts random records with sweeps, crashes and restarts in between; at many moments the answers from
 // the horizon on are those of the oracle, which forgets nothing.
-func trimRun(t *testing.T, seed uint64) {
+func trimRun(t *testing.T, seed uint64, more []string) {
 	ctx := t.Context()
 	rng := rand.New(rand.NewPCG(seed, 31))
 	history := []string{"2m", "20m", "1h", "4h"}[rng.IntN(4)]
-	plan := testPlan(t, trimPipeline(history, draw(rng, boundedFeatures, 1+rng.IntN(6))))
+	plan := testPlan(t, trimPipeline(history, append(draw(rng, boundedFeatures, 1+rng.IntN(6)), draw(rng, more, 1+rng.IntN(6))...)))
 	users := []int{1, 3, 10, 200}[rng.IntN(4)]
 	n := 6000
 	if users <= 3 {
@@ -209,6 +218,10 @@ func trimRun(t *testing.T, seed uint64) {
 			checkCounts(t, s, oracle.Ingest(plan.Sources[0], plan.Views, records)[0], len(records))
 			got := s.Stats().Stored[0]
 			rows, keys := mustKeep(s, plan, records)
+			if more != nil {
+				keys = got.Keys         // none goes
+				rows -= min(rows, keys) // no witness is needed
+			}
 			t.Logf("%d users, history %s: %d of %d rows are kept, %d must be; %d entities, %d must", users, history, got.Rows, n, rows, got.Keys, keys)
 			if got.Rows < rows || got.Rows > rows*4/3+keys*leafRows/8+leafRows {
 				t.Errorf("%d rows are kept, %d must be", got.Rows, rows)

@@ -48,6 +48,13 @@ func (p *Partial) AppendWithin(dst []byte, limit int) []byte {
 	if len(p.groups) != len(p.at) {
 		panic("agg: a partial of some groups is not encoded")
 	}
+	return p.appendWithin(dst, limit)
+}
+
+// AppendKept is Append, but leaves out the groups that p does not keep.
+func (p *Partial) AppendKept(dst []byte) []byte { return p.appendWithin(dst, math.MaxInt) }
+
+func (p *Partial) appendWithin(dst []byte, limit int) []byte {
 	newest, any := event.MinTime, false
 	for i := range p.groups {
 		if g := &p.groups[i]; g.count != 0 {
@@ -58,12 +65,12 @@ func (p *Partial) AppendWithin(dst []byte, limit int) []byte {
 		newest = 0
 	}
 	dst = binary.AppendVarint(dst, int64(newest))
-	for i := range p.groups {
-		g := &p.groups[i]
-		if g.left {
+	for _, at := range p.at {
+		if at < 0 || p.groups[at].left {
 			dst = append(dst, 1, 0)
 			continue
 		}
+		g := &p.groups[at]
 		if g.count == 0 {
 			dst = append(dst, 0)
 			continue

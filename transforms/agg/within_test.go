@@ -40,6 +40,20 @@ func TestAppendWithin(t *testing.T) {
 	if err := both.MergeEncoded(within); err != nil {
 		t.Fatal(err)
 	}
+	kept := sums.AppendKept(nil)
+	again := NewPartial(l, []int{1})
+	if both.Holds(kept) || !sums.Holds(kept) {
+		t.Error("Holds does not tell what was not kept")
+	}
+	if err := again.MergeEncoded(kept); err != nil {
+		t.Fatal(err)
+	}
+	if a := again.Answer(&Call{Func: Sum, Group: 1}, At{}); a.Value != event.LongOf(780) {
+		t.Errorf("the sum of what was kept: %v", a.Value)
+	}
+	if string(whole.AppendKept(nil)) != string(full) {
+		t.Error("a partial of all groups is encoded in two ways")
+	}
 	both.Add(row(41))
 	third := NewPartial(l, nil)
 	third.Merge(both)
