@@ -71,6 +71,7 @@ type view struct {
 	c    *codec
 
 	bounded bool         // all windows are
+	lasts   []lastSpec   // of its last-N windows
 	trims   bool         // its rows go when no answer needs them any more
 	limit   atomic.Int64 // an instant, see limits; MinTime: none yet
 
@@ -228,7 +229,7 @@ func (s *Store) bind(old storedPlan) {
 	s.views = make([]*view, len(s.plan.Views))
 	s.overflows = make([]atomic.Int64, len(s.plan.Views))
 	for i, p := range s.plan.Views {
-		v := &view{plan: p, id: uint16(i), c: newCodec(p), bounded: bounded(p), trims: trims(p)}
+		v := &view{plan: p, id: uint16(i), c: newCodec(p), bounded: bounded(p), trims: trims(p), lasts: lastSpecs(p)}
 		v.limit.Store(int64(event.MinTime))
 		if o, ok := old.Views[p.Name]; ok {
 			v.id = o.ID

@@ -34,8 +34,7 @@ func trims(v *pipeline.View) bool {
 		return false
 	}
 	for _, f := range v.Features {
-		switch f.Window.Kind {
-		case window.LastN, window.Session:
+		if f.Window.Kind == window.Session {
 			return false
 		}
 	}
@@ -70,6 +69,8 @@ type trimmer struct {
 	w       *treeWriter
 	reading uint64     // ids up to it are in the snapshot
 	seen    event.Time // a row stays that had arrived by the horizon, and is as late as this
+	lasts   []lastNeed
+	least   event.Time // no last-N window needs a row before it
 	dry     *folding   // not nil: what goes is folded, and nothing else is done
 	gone    []byte     // the rows of the head that go
 	spare   entry      // the latest leaf to go whose rows had all arrived by then; id 0: none
@@ -81,8 +82,11 @@ func (v *view) trimmer() (t trimmer, ok bool) {
 	if limit == event.MinTime || !v.trims {
 		return t, false
 	}
-	t = trimmer{horizon: limit.Add(-v.plan.History), old: limit.Add(-v.plan.Keep), seen: event.MinTime}
+	t = trimmer{horizon: limit.Add(-v.plan.History), old: limit.Add(-v.plan.Keep), seen: event.MinTime, least: event.MaxTime}
 	t.unknown = v.since(t.horizon)
+	if !v.bounded {
+		t.seen = event.MaxTime // a base or a last row makes it known
+	}
 	return t, true
 }
 
@@ -109,8 +113,8 @@ func (v *view) trimmable(root *node, rows []byte) bool {
 			t.keep(e)
 		}
 	}
-	if !v.bounded {
-		t.seen = event.MaxTime
+	if n, err := countRows(rows); err == nil && root == nil && int(n) <= specsAll(v.lasts) {
+		return false
 	}
 	rest, _, err := t.head(rows)
 	return err != nil || worth(rows, rest) && (v.bounded || len(rows)-len(rest) > leastBase)
@@ -134,6 +138,9 @@ func (c *committer) trim(snap state.Snapshot, w *treeWriter, x *captured, v *vie
 	}
 	w.snap, w.prefix, w.lastID = snap, string(x.key), x.lastID
 	t.w, t.reading = w, x.lastID
+	if err := t.findLast(v.lasts, x.root, x.rows); err != nil {
+		return false, false, err
+	}
 	if w.fold != nil {
 		changed, err := t.fold(x)
 		return changed, false, err
@@ -211,11 +218,20 @@ func (t *trimmer) tree(root *node) (_ *node, cut bool, err error) {
 func (t *trimmer) below(level int, entries []entry) (kept []entry, cut bool, err error) {
 	for i := range entries {
 		e := &entries[i]
-		if t.stale(e.maxT, e.maxArrival) {
+		stale := t.stale(e.maxT, e.maxArrival)
+		if stale && e.maxT < t.least {
 			if err := t.drop(level, e); err != nil {
 				return nil, false, err
 			}
 			cut = true
+			continue
+		}
+		if stale && level == 0 {
+			var less bool
+			if kept, less, err = t.leafPart(kept, e); err != nil {
+				return nil, false, err
+			}
+			cut = cut || less
 			continue
 		}
 		if level > 0 && e.minT < t.old {
@@ -297,7 +313,11 @@ func (t *trimmer) head(rows []byte) (rest []byte, n int32, err error) {
 		if at < t.horizon && arrival <= t.horizon {
 			newest = max(newest, at)
 		}
-		if t.stale(at, arrival) {
+		goes, err := t.goes(row, at, arrival)
+		if err != nil {
+			return nil, 0, err
+		}
+		if goes {
 			stale += len(row)
 		}
 		n++
@@ -311,7 +331,7 @@ func (t *trimmer) head(rows []byte) (rest []byte, n int32, err error) {
 	for b := rows; len(b) > 0; {
 		row, at, arrival, _ := splitTimes(b)
 		b = b[len(row):]
-		if t.stale(at, arrival) {
+		if goes, _ := t.goes(row, at, arrival); goes {
 			if !needed || at != newest || arrival > t.horizon {
 				if t.dry != nil {
 					t.gone = append(t.gone, row...)
@@ -324,6 +344,15 @@ func (t *trimmer) head(rows []byte) (rest []byte, n int32, err error) {
 		n++
 	}
 	return rest, n, nil
+}
+
+// goes tells whether no window needs an encoded row.
+func (t *trimmer) goes(row []byte, at, arrival event.Time) (bool, error) {
+	if !t.stale(at, arrival) {
+		return false, nil
+	}
+	wanted, err := t.lastWants(row, at)
+	return !wanted, err
 }
 
 // needsSpare tells that the witness is in a leaf that goes.

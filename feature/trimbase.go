@@ -126,7 +126,7 @@ func (t *trimmer) fold(x *captured) (changed bool, err error) {
 	if err := f.begin(t.w, x.root); err != nil {
 		return false, err
 	}
-	t.dry, t.seen = f, event.MaxTime
+	t.dry = f
 	_, cut, err := t.tree(x.root)
 	if err != nil {
 		return false, err
