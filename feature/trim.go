@@ -34,7 +34,7 @@ func trims(v *pipeline.View) bool {
 		return false
 	}
 	for _, f := range v.Features {
-		if f.Window.Kind == window.Session {
+		if f.Window.Kind == window.Session || f.Window.Kind == window.LastN && f.Filter >= len(v.Filters) {
 			return false
 		}
 	}
