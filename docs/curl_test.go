@@ -33,7 +33,7 @@ func standIn(t *testing.T, path string) {
 	}
 }
 
-// curl knows what the documents use: -s, and -d for a body.
+// curl knows what the documents use: -s, -X, -d for a body, and --data-binary @FILE.
 func curl(args []string, out io.Writer) error {
 	var url, body string
 	method := http.MethodGet
@@ -43,6 +43,16 @@ func curl(args []string, out io.Writer) error {
 		case args[i] == "-d" && i+1 < len(args):
 			i++
 			method, body = http.MethodPost, args[i]
+		case args[i] == "-X" && i+1 < len(args):
+			i++
+			method = args[i]
+		case args[i] == "--data-binary" && i+1 < len(args) && strings.HasPrefix(args[i+1], "@"):
+			i++
+			b, err := os.ReadFile(args[i][1:])
+			if err != nil {
+				return err
+			}
+			method, body = http.MethodPost, string(b)
 		case strings.HasPrefix(args[i], "-") || url != "":
 			return fmt.Errorf("argument %s is not known here: install curl", args[i])
 		default:

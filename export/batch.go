@@ -119,6 +119,7 @@ func (x *runner) read(ctx context.Context, free <-chan *chunk) (chunks []*chunk)
 		} else if c.rows == 0 {
 			x.finished = errEnd
 		}
+		x.cfg.Meter.read(x.sp, c.rows, x.finished != nil)
 		if c.rows > 0 {
 			c.size = x.sizeOf(c)
 			x.held.Add(c.size)
@@ -363,5 +364,6 @@ func (w *worker) answer(ctx context.Context, chunks []*chunk, slot []place) *row
 			return &rowError{c.first + int64(s.row), err}
 		}
 	}
+	w.cfg.Meter.answer(len(w.sorted))
 	return nil
 }

@@ -1,7 +1,6 @@
 package export
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -25,6 +24,12 @@ type Client struct {
 // Export sends the spine to the server and writes what it answers to req.Out, by the rules and with
 // the errors of FromStore. req.Workers is the server's business.
 func (c *Client) Export(ctx context.Context, req Request) (*Report, error) {
+	if c.HTTP == nil {
+		t := http.DefaultTransport.(*http.Transport).Clone()
+		t.ExpectContinueTimeout = 2 * time.Second
+		defer t.CloseIdleConnections()
+		c = &Client{URL: c.URL, HTTP: &http.Client{Transport: t}}
+	}
 	q := query{}
 	var declared *pipeline.Export
 	if req.Export != "" {
@@ -50,33 +55,18 @@ func (c *Client) Export(ctx context.Context, req Request) (*Report, error) {
 		defer func() { _ = spine.Close() }()
 	}
 	q.req, q.spine, q.out = req, req.Spine, req.Out
-	res, err := c.post(ctx, q, spine)
+	done, err := c.run(ctx, q, spine, req.Show)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = res.Body.Close() }()
-	if res.StatusCode != http.StatusOK || res.Header.Get("Content-Type") != contentType {
-		return nil, c.refused(res)
+	defer c.drop(ctx, done.ID)
+	if done.Report == nil || len(done.Files) != len(paths) {
+		return nil, fmt.Errorf("export from %s: it sends %d files for %d", c.URL, len(done.Files), len(paths))
 	}
-	body := bufio.NewReaderSize(res.Body, 256<<10)
-	report, err := readReport(body)
-	if err != nil {
-		return nil, fmt.Errorf("export from %s: %w", c.URL, err)
-	}
-	if len(paths) > 1 && len(report.Parts) != len(paths) {
-		return nil, fmt.Errorf("export from %s: it sends %d files for %d", c.URL, len(report.Parts), len(paths))
-	}
-	report.Out = req.Out
 	err = writeFiles(paths, names, req.Force, func(files []io.Writer) error {
 		for i, w := range files {
-			from := io.Reader(body)
-			if len(files) > 1 {
-				from = io.LimitReader(body, report.Parts[i].Size)
-			}
-			if n, err := io.Copy(w, from); err != nil {
+			if err := c.take(ctx, done.Files[i], w); err != nil {
 				return fmt.Errorf("export from %s: %w", c.URL, err)
-			} else if len(files) > 1 && n != report.Parts[i].Size {
-				return fmt.Errorf("export from %s: %w", c.URL, io.ErrUnexpectedEOF)
 			}
 		}
 		return nil
@@ -84,7 +74,58 @@ func (c *Client) Export(ctx context.Context, req Request) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	return report, nil
+	done.Report.Out = req.Out
+	return done.Report, nil
+}
+
+// run asks for an export and waits until it is done. If ctx ends before, the server is told.
+func (c *Client) run(ctx context.Context, q query, spine *os.File, show func(Progress)) (*Job, error) {
+	var x Job
+	if err := c.post(ctx, q, spine, &x); err != nil {
+		return nil, err
+	}
+	began := time.Now()
+	for x.State == Running {
+		if show != nil {
+			show(Progress{Rows: x.Rows, Total: x.RowsTotal, Elapsed: time.Since(began)})
+		}
+		if err := c.ask(ctx, http.MethodGet, Path+"/"+x.ID+"?wait=1s", &x); err != nil {
+			c.drop(ctx, x.ID)
+			return nil, err
+		}
+	}
+	if x.State != Done {
+		c.drop(ctx, x.ID)
+		if x.Error == nil {
+			return nil, fmt.Errorf("export from %s: it is %s", c.URL, x.State)
+		}
+		return nil, asError(x.Error)
+	}
+	return &x, nil
+}
+
+// drop tells the server that an export is no longer wanted, best as it can.
+func (c *Client) drop(ctx context.Context, id string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	_ = c.ask(ctx, http.MethodDelete, Path+"/"+id, nil)
+}
+
+// take copies a file of a table to w.
+func (c *Client) take(ctx context.Context, f File, w io.Writer) error {
+	res, err := c.send(ctx, http.MethodGet, f.URL, nil, 0)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = res.Body.Close() }()
+	if res.StatusCode != http.StatusOK {
+		return c.refused(res)
+	}
+	n, err := io.Copy(w, res.Body)
+	if err == nil && n != f.Bytes {
+		err = io.ErrUnexpectedEOF
+	}
+	return err
 }
 
 // openFile opens a spine to be sent.
@@ -108,31 +149,66 @@ func openFile(path string) (*os.File, error) {
 }
 
 // post asks for an export; spine is nil if no file has its rows.
-func (c *Client) post(ctx context.Context, q query, spine *os.File) (*http.Response, error) {
-	url := strings.TrimRight(c.URL, "/") + Path + "?" + q.encode()
-	hr, err := http.NewRequestWithContext(ctx, http.MethodPost, url, http.NoBody)
-	if err != nil {
-		return nil, fmt.Errorf("export from %s: %w", c.URL, err)
-	}
+func (c *Client) post(ctx context.Context, q query, spine *os.File, x *Job) error {
+	var body io.Reader
+	size := int64(0)
 	if spine != nil {
 		info, err := spine.Stat()
 		if err != nil {
-			return nil, fmt.Errorf("read spine %s: %w", q.spine, err)
+			return fmt.Errorf("read spine %s: %w", q.spine, err)
 		}
-		if hr.ContentLength = info.Size(); hr.ContentLength > 0 {
-			hr.Body = spine
+		if size = info.Size(); size > 0 {
+			body = spine
 		}
 	}
-	hr.Header.Set("Content-Type", "application/octet-stream")
-	hr.Header.Set("Expect", "100-continue") // a refusal comes before the spine is sent
-	client := c.HTTP
-	if client == nil {
-		t := http.DefaultTransport.(*http.Transport).Clone()
-		t.ExpectContinueTimeout = 2 * time.Second
-		defer t.CloseIdleConnections()
-		client = &http.Client{Transport: t}
+	res, err := c.send(ctx, http.MethodPost, Path+"?"+q.encode(), body, size)
+	if err != nil {
+		return err
 	}
-	res, err := client.Do(hr)
+	return c.read(res, http.StatusAccepted, x)
+}
+
+// ask sends a request without a body and reads its answer into v; nil: there is none.
+func (c *Client) ask(ctx context.Context, method, path string, v any) error {
+	res, err := c.send(ctx, method, path, nil, 0)
+	if err != nil {
+		return err
+	}
+	want := http.StatusOK
+	if v == nil {
+		want = http.StatusNoContent
+	}
+	return c.read(res, want, v)
+}
+
+func (c *Client) read(res *http.Response, code int, v any) error {
+	defer func() { _ = res.Body.Close() }()
+	if res.StatusCode != code {
+		return c.refused(res)
+	}
+	if v == nil {
+		return nil
+	}
+	if err := json.NewDecoder(res.Body).Decode(v); err != nil {
+		return fmt.Errorf("export from %s: read its answer: %w", c.URL, err)
+	}
+	return nil
+}
+
+func (c *Client) send(ctx context.Context, method, path string, body io.Reader, size int64) (*http.Response, error) {
+	if body == nil {
+		body = http.NoBody
+	}
+	hr, err := http.NewRequestWithContext(ctx, method, strings.TrimRight(c.URL, "/")+path, body)
+	if err != nil {
+		return nil, fmt.Errorf("export from %s: %w", c.URL, err)
+	}
+	if method == http.MethodPost {
+		hr.ContentLength = size
+		hr.Header.Set("Content-Type", "application/octet-stream")
+		hr.Header.Set("Expect", "100-continue") // a refusal comes before the spine is sent
+	}
+	res, err := c.HTTP.Do(hr)
 	if err != nil {
 		return nil, fmt.Errorf("export from %s: %w", c.URL, err)
 	}
@@ -146,30 +222,14 @@ func (c *Client) refused(res *http.Response) error {
 	if err != nil || json.Unmarshal(b, &e) != nil || e.Error == nil || e.Error.Message == "" {
 		return fmt.Errorf("export from %s: the answer is %s, and not from a Penstock server of this version", c.URL, res.Status)
 	}
-	switch {
-	case strings.HasPrefix(e.Error.Code, "unknown_"), e.Error.Code == "malformed" && e.Error.At != "":
-		return &feature.SelectError{Code: e.Error.Code, Message: e.Error.Message, Hint: e.Error.Hint, At: e.Error.At}
-	}
-	return e.Error
+	return asError(e.Error)
 }
 
-// readReport reads the line before the file.
-func readReport(r *bufio.Reader) (*Report, error) {
-	const most = 16 << 20
-	var line []byte
-	for {
-		part, err := r.ReadSlice('\n')
-		line = append(line, part...)
-		if err == nil {
-			break
-		}
-		if !errors.Is(err, bufio.ErrBufferFull) || len(line) > most {
-			return nil, fmt.Errorf("read the report: %w", err)
-		}
+// asError is what FromStore would have said.
+func asError(e *Error) error {
+	switch {
+	case strings.HasPrefix(e.Code, "unknown_"), e.Code == "malformed" && e.At != "":
+		return &feature.SelectError{Code: e.Code, Message: e.Message, Hint: e.Hint, At: e.At}
 	}
-	report := &Report{}
-	if err := json.Unmarshal(line, report); err != nil {
-		return nil, fmt.Errorf("read the report: %w", err)
-	}
-	return report, nil
+	return e
 }

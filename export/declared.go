@@ -87,12 +87,6 @@ func partPath(path, part string) string {
 	return strings.TrimSuffix(base, e) + "." + part + e + ext
 }
 
-// files are the paths that an export writes.
-func (cfg *Config) files() []string {
-	paths, _ := cfg.outputs()
-	return paths
-}
-
 // outputs are the files that an export writes, and how they are called.
 func (cfg *Config) outputs() (paths, names []string) {
 	x := cfg.Export

@@ -51,6 +51,7 @@ type Config struct {
 	// Memory is about how many bytes the export may take, whatever its rows; 0: DefaultMemory. The file does not
 	// depend on it.
 	Memory int64
+	Meter  *Meter // is told how far the export is; may be nil
 }
 
 // Report says what an export did.
@@ -109,6 +110,11 @@ type Request struct {
 	Workers    int
 	Memory     int64
 
+	// Fast lets an export of a server take all CPUs; else it leaves look-ups half of them.
+	Fast bool
+
+	Show func(Progress) // called about each second while it runs; may be nil
+
 	// Plan is the client's, of an Export that a server is asked for: what it declares of files is read here, and
 	// the server must have the same.
 	Plan *pipeline.Plan
@@ -133,9 +139,11 @@ func FromStore(ctx context.Context, store *feature.Store, req Request) (*Report,
 		return nil, fmt.Errorf("fix a cut: %w", err)
 	}
 	defer cut.Close()
+	var m Meter
+	defer watch(ctx, &m, req.Show)()
 	return Run(ctx, Config{
 		Cut: cut, Selector: sel, Export: declared, Spine: req.Spine, SpineTime: req.SpineTime, Out: req.Out,
-		AsServed: req.AsServed, WithStatus: req.WithStatus, Force: req.Force, Workers: req.Workers, Memory: req.Memory,
+		AsServed: req.AsServed, WithStatus: req.WithStatus, Force: req.Force, Workers: req.Workers, Memory: req.Memory, Meter: &m,
 	})
 }
 
@@ -172,6 +180,7 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 		}
 	}
 	report := newReport(&cfg, l)
+	cfg.Meter.begin()
 	err = writeFiles(paths, names, cfg.Force, func(files []io.Writer) error {
 		out, err := newSinks(files, &cfg, l)
 		if err != nil {

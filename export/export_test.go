@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -27,8 +26,7 @@ import (
 type exporter func(context.Context, Request) (*Report, error)
 
 func exporters(f *fixture) map[string]exporter {
-	srv := httptest.NewServer(Handler(f.store, HandlerOptions{TempDir: f.dir}))
-	f.t.Cleanup(srv.Close)
+	srv := f.server(JobOptions{})
 	return map[string]exporter{
 		"store":  func(ctx context.Context, r Request) (*Report, error) { return FromStore(ctx, f.store, r) },
 		"server": (&Client{URL: srv.URL}).Export,

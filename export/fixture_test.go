@@ -3,6 +3,7 @@ package export
 import (
 	"context"
 	"encoding/csv"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -192,4 +193,20 @@ func (f *fixture) leftovers() []string {
 		f.t.Fatal(err)
 	}
 	return m
+}
+
+// server serves exports until the test ends.
+func (f *fixture) server(opt JobOptions) *httptest.Server {
+	f.t.Helper()
+	opt.TempDir = f.dir
+	jobs := NewJobs(f.store, opt)
+	srv := httptest.NewServer(jobs)
+	f.t.Cleanup(func() {
+		jobs.Close()
+		srv.Close()
+		if dirs, _ := filepath.Glob(filepath.Join(f.dir, "penstock-export-*")); len(dirs) > 0 {
+			f.t.Errorf("left behind: %v", dirs)
+		}
+	})
+	return srv
 }

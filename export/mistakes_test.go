@@ -1,13 +1,11 @@
 package export
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -119,46 +117,6 @@ func TestForce(t *testing.T) {
 	}
 }
 
-func TestHandlerBounds(t *testing.T) {
-	f := newFixture(t)
-	f.some()
-	spine := f.write("spine.csv", "user_id,event_time\n"+strings.Repeat("u2,2013-01-05T10:00:00Z\n", 10_000))
-	srv := httptest.NewServer(Handler(f.store, HandlerOptions{TempDir: f.dir, MaxSpine: 1000}))
-	defer srv.Close()
-	req := Request{Selection: feature.Selection{View: "spend"}, Spine: spine, Out: f.out("o.csv")}
-	var own *Error
-	if _, err := (&Client{URL: srv.URL}).Export(t.Context(), req); !errors.As(err, &own) || own.Code != "too_large" {
-		t.Errorf("%v", err)
-	}
-	h := Handler(f.store, HandlerOptions{TempDir: f.dir, Running: 1}).(*handler)
-	busy := httptest.NewServer(h)
-	defer busy.Close()
-	h.slots <- struct{}{}
-	if _, err := (&Client{URL: busy.URL}).Export(t.Context(), req); !errors.As(err, &own) || own.Code != "busy" {
-		t.Errorf("%v", err)
-	}
-	<-h.slots
-	for _, c := range []struct {
-		method, query string
-		code          int
-	}{
-		{"GET", "", http.StatusMethodNotAllowed},
-		{"POST", "?view=spend&spine=a.csv&out=b.csv&force=true", http.StatusBadRequest},
-		{"POST", "?view=spend&spine=a.csv&out=b.csv&as_served=1", http.StatusBadRequest},
-		{"POST", "?view=spend&spine=../../a.sh&out=b.csv", http.StatusBadRequest},
-		{"POST", "?view=none&spine=a.csv&out=b.csv", http.StatusNotFound},
-	} {
-		w := httptest.NewRecorder()
-		h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), c.method, Path+c.query, bytes.NewReader(nil)))
-		if w.Code != c.code || !strings.Contains(w.Body.String(), `"message"`) {
-			t.Errorf("%s %s: %d %s", c.method, c.query, w.Code, w.Body)
-		}
-	}
-	if dirs, _ := filepath.Glob(filepath.Join(f.dir, "penstock-export-*")); len(dirs) > 0 {
-		t.Errorf("left behind: %v", dirs)
-	}
-}
-
 // TestNotPenstock: an answer of something else is told as that.
 func TestNotPenstock(t *testing.T) {
 	f := newFixture(t)
@@ -174,11 +132,20 @@ func TestNotPenstock(t *testing.T) {
 // TestCutShort: an answer that ends early leaves no file.
 func TestCutShort(t *testing.T) {
 	f := newFixture(t)
+	dropped := make(chan string, 1)
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Type", contentType)
-		w.Header().Set("Content-Length", "1000")
-		_, _ = w.Write([]byte("{}\nuser_id,"))
-		panic(http.ErrAbortHandler)
+		switch {
+		case r.Method == http.MethodPost:
+			w.WriteHeader(http.StatusAccepted)
+			_, _ = w.Write([]byte(`{"id": "x", "state": "done", "report": {}, "files": [{"name": "o.csv", "bytes": 1000, "url": "/f"}]}`))
+		case r.Method == http.MethodDelete:
+			dropped <- r.URL.Path
+			w.WriteHeader(http.StatusNoContent)
+		default:
+			w.Header().Set("Content-Length", "1000")
+			_, _ = w.Write([]byte("user_id,"))
+			panic(http.ErrAbortHandler)
+		}
 	}))
 	defer srv.Close()
 	spine := f.write("spine.csv", "user_id,event_time\n")
@@ -186,6 +153,9 @@ func TestCutShort(t *testing.T) {
 	_, err := (&Client{URL: srv.URL}).Export(t.Context(), Request{Selection: feature.Selection{View: "spend"}, Spine: spine, Out: out})
 	if _, stat := os.Stat(out); err == nil || !os.IsNotExist(stat) || len(f.leftovers()) > 0 {
 		t.Errorf("%v, %v, %v", err, stat, f.leftovers())
+	}
+	if path := <-dropped; path != Path+"/x" {
+		t.Errorf("the server was told to drop %s", path)
 	}
 }
 

@@ -33,6 +33,7 @@ type exportCmd struct {
 	AsServed   bool     `help:"Use only events that had arrived by each row's instant."`
 	WithStatus bool     `help:"Add a status column for each feature."`
 	Force      bool     `help:"Replace an existing OUT."`
+	Fast       bool     `help:"Let the server use all CPUs; else it leaves half of them to look-ups."`
 	JSON       bool     `name:"json" help:"Print the report as JSON."`
 }
 
@@ -61,6 +62,10 @@ func (c exportCmd) Run(e *env) error {
 			return err
 		}
 	}
+	req.Fast = c.Fast
+	show, clear := progressLine(e.errs)
+	defer clear()
+	req.Show = show
 	var rep *export.Report
 	var err error
 	if url != "" {
@@ -81,6 +86,7 @@ func (c exportCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
+	clear()
 	if c.JSON {
 		return json.NewEncoder(e.out).Encode(rep)
 	}

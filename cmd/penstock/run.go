@@ -54,18 +54,19 @@ const flushLimit = 20 * time.Second
 
 // running is a pipeline that consumes and serves.
 type running struct {
-	e      *env
-	url    string
-	plan   *pipeline.Plan
-	st     *state.Badger
-	store  *feature.Store
-	runner *stream.Runner
-	dead   []*stream.DeadTopic
-	dir    string
-	ctx    context.Context
-	cancel context.CancelCauseFunc
-	served chan error
-	read   chan error
+	e       *env
+	url     string
+	plan    *pipeline.Plan
+	st      *state.Badger
+	store   *feature.Store
+	exports *export.Jobs
+	runner  *stream.Runner
+	dead    []*stream.DeadTopic
+	dir     string
+	ctx     context.Context
+	cancel  context.CancelCauseFunc
+	served  chan error
+	read    chan error
 }
 
 // startPipeline checks the file, takes the address and the directory, and starts to consume and serve.
@@ -130,9 +131,10 @@ func startPipeline(e *env, c runCmd) (_ *running, err error) {
 		return nil, errors.Join(err, p.store.Close(e.ctx))
 	}
 	p.runner = stream.New(stream.Config{Plan: plan, Store: p.store, Log: e.log, AcceptLoss: c.AcceptLoss})
+	p.exports = export.NewJobs(p.store, export.JobOptions{Log: e.log})
 	server := serve.New(serve.Config{
 		Store: p.store, Plan: plan, Metrics: metrics, Log: e.log, Status: p.status, ReadyLag: c.ReadyLag, Version: version,
-		Extra: map[string]http.Handler{export.Path: export.Handler(p.store, export.HandlerOptions{Log: e.log})},
+		Extra: map[string]http.Handler{export.Path: p.exports, export.Path + "/": p.exports},
 	})
 	go func() { p.served <- server.Serve(p.ctx, ln) }()
 	go func() { p.read <- p.runner.Run(p.ctx) }()
@@ -162,6 +164,7 @@ func (p *running) stop(err error, served, read bool) error {
 	if !read {
 		err = errors.Join(err, <-p.read)
 	}
+	p.exports.Close()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(p.ctx), flushLimit)
 	defer cancel()
 	if cerr := p.store.Close(ctx); cerr != nil && p.store.Err() == nil {
