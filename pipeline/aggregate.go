@@ -37,6 +37,7 @@ type byDecl struct {
 	column     *node
 	top, limit int
 	rest       string
+	value      bool // the top by the answers
 	flat       bool // its bounds stand beside it
 }
 
@@ -272,7 +273,7 @@ const (
 func (v *viewScope) declareBy(a *aggregateDecl) bool {
 	n := a.n.get("by")
 	if !a.n.has("by") {
-		for _, key := range []string{"top", "rest"} {
+		for _, key := range []string{"top", "rest", "order"} {
 			if at := a.n.keyNode(key); at != nil && !at.bad {
 				v.c.fail(at, "it belongs to by, like {count: \"*\", by: country, top: 10, rest: other}", "%s: %s means nothing without by", a.in, key)
 				return false
@@ -288,7 +289,7 @@ func (v *viewScope) declareBy(a *aggregateDecl) bool {
 		if holder, column = n, n.get("column"); column == nil {
 			return false
 		}
-		for _, key := range []string{"top", "rest"} {
+		for _, key := range []string{"top", "rest", "order"} {
 			if at := a.n.keyNode(key); at != nil && !at.bad {
 				v.c.fail(at, "write it within by", "%s: %s stands beside by, whose bounds are within it", a.in, key)
 				return false
@@ -306,7 +307,25 @@ func (v *viewScope) declareBy(a *aggregateDecl) bool {
 		}
 	}
 	a.by = &byDecl{column: column, rest: textOr(holder.get("rest"), ""), flat: holder == a.n}
-	return v.boundBy(a, holder)
+	return v.orderBy(a, holder) && v.boundBy(a, holder)
+}
+
+// orderBy reads what the top is by.
+func (v *viewScope) orderBy(a *aggregateDecl, holder *node) bool {
+	n := holder.get("order")
+	if n == nil || !strings.EqualFold(n.text, "value") {
+		return true
+	}
+	switch a.by.value = true; {
+	case a.above != nil || a.inner != nil:
+		v.c.fail(n, "its keys are those with the most events", "%s: order: value beside %s is not known", a.in,
+			map[bool]string{true: "an aggregate of an aggregate", false: "ratio"}[a.inner != nil])
+		return false
+	case !holder.has("top"):
+		v.c.fail(n, "add top: 10 for the 10 greatest answers", "%s: order means nothing without top", a.in)
+		return false
+	}
+	return true
 }
 
 // ordered finds an aggregate of events that depends on their order.

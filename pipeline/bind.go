@@ -49,6 +49,10 @@ func (v *viewScope) bind(a *aggregateDecl, outer *node, last bool) (bound, bool)
 	}
 	g.Parts, g.Keeps = needs.Parts, needs.Keeps
 	call.Group = v.group(g, last)
+	if a.by != nil && a.by.value && !t.Ordered() {
+		v.c.fail(a.fnAt, "delete order: value", "%s: answers that are %s have no order", a.in, bare(t))
+		return bound{}, false
+	}
 	b := bound{call: call, t: t, needs: needs}
 	a.by.apply(&b)
 	return b, true
@@ -60,7 +64,7 @@ func (by *byDecl) apply(b *bound) {
 		return
 	}
 	elem := b.t
-	b.call.By = &agg.By{Top: by.top, Rest: by.rest}
+	b.call.By = &agg.By{Top: by.top, Rest: by.rest, Value: by.value}
 	b.t = event.Type{Kind: event.Map, Nullable: true, Elem: &elem}
 }
 

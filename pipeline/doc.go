@@ -146,7 +146,10 @@ func byNote(by *byDecl) []string {
 		return nil
 	}
 	note := fmt.Sprintf("the %d keys with the most events", by.top)
-	if by.top == by.limit {
+	switch {
+	case by.value:
+		note = fmt.Sprintf("the %d keys with the greatest answers", by.top)
+	case by.top == by.limit:
 		note = fmt.Sprintf("at most %d keys", by.limit)
 	}
 	if by.rest != "" {

@@ -19,6 +19,7 @@ daily_spend:  {avg: {sum: amount, window: {tumbling: 1d}}, window: 30d, empty: c
 	keys: slices.Concat(aggregateKeys(innerGrammar, ratioGrammar), documentedParams(), []key{
 		{name: "by", shape: &shape{format: exprText, object: byGrammar}, doc: "Answers a map: the aggregate for each value of this column apart. Needs `top` or `limit`."},
 		{name: "top", shape: text(intText), standard: "`limit`", doc: "With `by`: only the values with the most events."},
+		{name: "order", shape: enum("events", "value"), standard: "events", doc: "With `top`: `value` for those with the greatest answers instead."},
 		{name: "rest", shape: text(anyText), doc: "With `by`: the key under which all other values are united. Without it they are left out."},
 		{name: "window", shape: windowShape, standard: "lifetime", doc: "Which events count, by their time: `[T-1h, T)` for 1h; other windows are a mapping."},
 		{name: "empty", shape: enum("count", "skip"), standard: "skip", doc: "With an aggregate of an aggregate: whether inner windows without events count: sums and counts as 0, others as their `default`."},
@@ -65,6 +66,7 @@ var byGrammar = &object{
 	keys: []key{
 		{name: "column", shape: text(exprText), required: true, doc: "The column whose values are kept apart. Events for which it is null do not count."},
 		{name: "top", shape: text(intText), standard: "`limit`", doc: "Only the values with the most events; at most 10000."},
+		{name: "order", shape: enum("events", "value"), standard: "events", doc: "With `top`: `value` for those with the greatest answers instead."},
 		{name: "rest", shape: text(anyText), doc: "The key under which all other values are united. Without it they are left out."},
 		{name: "limit", shape: text(intText), standard: "1000", doc: "How many values are kept apart, at most 100000: with more, those of least hash."},
 	},

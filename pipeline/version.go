@@ -160,6 +160,9 @@ func callText(c *agg.Call) string {
 	}
 	if c.By != nil {
 		fmt.Fprintf(&b, " top %d rest %q", c.By.Top, c.By.Rest)
+		if c.By.Value {
+			b.WriteString(" by value")
+		}
 	}
 	for _, part := range []*agg.Call{c.Above, c.Over} {
 		if part != nil {

@@ -238,6 +238,9 @@ func (e evaluation) by(c *agg.Call, g *agg.Group) result {
 	kept := slices.DeleteFunc(frequent(bound(tallies(keys), g.ByLimit)), func(t tally) bool {
 		return c.By.Rest != "" && t.value.String() == c.By.Rest
 	})
+	if c.By.Value {
+		e.byAnswer(&one, &plain, kept, counted, keys)
+	}
 	if c.By.Top > 0 {
 		kept = kept[:min(len(kept), c.By.Top)]
 	}
@@ -270,6 +273,21 @@ func (e evaluation) by(c *agg.Call, g *agg.Group) result {
 		parts = append(parts, exact(event.StringOf(name)), answers[name])
 	}
 	return join(event.Map, parts).counted(whole)
+}
+
+// byAnswer sorts keys by the answers of their rows, the greatest first, null last; ties: the least key.
+func (e evaluation) byAnswer(c *agg.Call, g *agg.Group, kept []tally, rows []Row, keys []event.Value) {
+	answer := func(t tally) event.Value {
+		var mine []Row
+		for i, r := range rows {
+			if event.Compare(t.value, keys[i]) == 0 {
+				mine = append(mine, r)
+			}
+		}
+		return e.over(c, g, e.samples(g, mine)).value
+	}
+	slices.SortFunc(kept, func(a, b tally) int { return event.Compare(a.value, b.value) })
+	slices.SortStableFunc(kept, func(a, b tally) int { return event.Compare(answer(b), answer(a)) })
 }
 
 func (r result) counted(by result) result {

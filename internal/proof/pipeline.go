@@ -142,12 +142,19 @@ func featureText(rng *rand.Rand, p Pair) string {
 		s += ", ttl: " + pick(rng, []string{"10m", "2h", "30h"})
 	}
 	if rng.IntN(4) == 0 {
-		s += byText(rng, p.Aggregate != "drawdown")
+		b := byText(rng, p.Aggregate != "drawdown")
+		if t.answer.Ordered() && slices.Contains(exactly, p.Aggregate) && rng.IntN(2) == 0 {
+			b = strings.Replace(b, ", top:", ", order: value, top:", 1)
+		}
+		s += b
 	} else if t.answer.Kind == event.Double && rng.IntN(4) == 0 {
 		s += ", default: -1"
 	}
 	return s
 }
+
+// exactly are aggregates whose answers the oracle knows to the bit, and so their order.
+var exactly = []string{"count", "sum", "avg", "min", "max", "first", "last", "count_distinct", "mode"}
 
 // byText makes a map of a feature.
 func byText(rng *rand.Rand, rest bool) string {

@@ -191,7 +191,11 @@ func (k *keyed) answer(c *Call, _ *group, at At) event.Value {
 	if k.united != nil {
 		k.united.Reset()
 	}
-	for _, i := range k.rank() {
+	ranked := k.rank()
+	if c.By.Value {
+		k.rankByAnswer(ranked, &sub, at)
+	}
+	for _, i := range ranked {
 		start := len(k.texts)
 		k.texts = append(k.texts, k.keys.form.value(k.keys.at(i)).String()...)
 		if (c.By.Top > 0 && len(k.entries) >= c.By.Top) || c.By.Rest != "" && string(k.texts[start:]) == c.By.Rest {
@@ -227,6 +231,17 @@ func (k *keyed) rank() []int32 {
 		return cmp.Compare(k.parts[j].Count(0), k.parts[i].Count(0))
 	})
 	return k.ranked
+}
+
+// rankByAnswer sorts slots by what c answers for them, the greatest first; of equals the least key.
+func (k *keyed) rankByAnswer(slots []int32, c *Call, at At) {
+	answers := make([]event.Value, len(k.keys.slots))
+	for _, i := range slots {
+		answers[i] = k.parts[i].Answer(c, at).Value.Clone()
+	}
+	slices.SortFunc(slots, func(i, j int32) int {
+		return cmp.Or(event.Compare(answers[j], answers[i]), k.keys.form.compare(k.keys.at(i), k.keys.at(j)))
+	})
 }
 
 // unite adds p to the rest that is answered, if one is.

@@ -2,6 +2,7 @@ package agg
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -123,6 +124,26 @@ func TestByByHand(t *testing.T) {
 		a := p.Answer(&Call{Func: Count, By: &c.by}, At{})
 		if got := a.Value.String(); got != c.want || a.Value.Kind != event.Map {
 			t.Errorf("count by %+v is %s, want %s", c.by, got, c.want)
+		}
+	}
+	sums := NewPartial(&Layout{Groups: []Group{{Type: long, Filter: -1, Parts: PartSum | PartMin, By: 2, ByType: long, ByLimit: 100}}}, nil)
+	for i, x := range [][2]int64{{1, 1}, {1, 2}, {1, 3}, {7, 4}, {5, 5}, {2, 5}, {0, 6}, {math.MaxInt64, 8}, {1, 8}} {
+		sums.Add(&event.Row{Pos: event.Position{Offset: int64(i)}, Values: []event.Value{event.LongOf(x[0]), event.LongOf(x[1])}})
+	}
+	for _, c := range []struct {
+		f    Func
+		by   By
+		want string
+	}{
+		{Sum, By{Top: 2, Value: true}, `{"4":7,"5":7}`}, // of equals the least key; the sum of 8 is null, and last
+		{Sum, By{Top: 1, Value: true}, `{"4":7}`},
+		{Sum, By{Top: 6, Value: true, Rest: "rest"}, `{"1":1,"2":1,"3":1,"4":7,"5":7,"6":0,"rest":null}`},
+		{Min, By{Top: 1, Value: true, Rest: "rest"}, `{"4":7,"rest":0}`},
+		{Min, By{Top: 1, Value: true, Rest: "4"}, `{"4":0,"5":2}`},
+		{Count, By{Top: 2, Value: true}, `{"5":2,"8":2}`},
+	} {
+		if got := sums.Answer(&Call{Func: c.f, By: &c.by}, At{}).Value.String(); got != c.want {
+			t.Errorf("%s by %+v is %s, want %s", c.f, c.by, got, c.want)
 		}
 	}
 	if p.Count(0) != 10 {

@@ -21,10 +21,13 @@ type Call struct {
 }
 
 // By tells how the answers of a group that is kept apart by a column are made a map: the Top keys with the
-// most rows (ties: the smaller key); all others are united under Rest, if it has a name.
+// most rows, or with Value those with the greatest answers (ties: the smaller key; null is below all); all
+// others are united under Rest, if it has a name. Value is known for answers that have an order, and for Calls
+// over one group.
 type By struct {
-	Top  int
-	Rest string
+	Top   int
+	Rest  string
+	Value bool
 }
 
 // At is the window that an answer is about.
