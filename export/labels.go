@@ -33,6 +33,7 @@ type LabelReport struct {
 	Type          string `json:"type"`
 	Nulls         int64  `json:"nulls"`
 	BeforeHistory int64  `json:"before_history"` // of the nulls: its window ends before the horizon
+	Incomplete    int64  `json:"incomplete"`     // records are lost that may belong to it
 }
 
 // labelGroup is labels whose windows end together: they are read at once.
@@ -212,6 +213,9 @@ func (r *labelReader) value(i, row int) event.Value {
 
 // count counts a cell that is in the table.
 func (r *labelReader) count(i, row int) {
+	if r.status[i][row] == feature.Incomplete {
+		r.values[i].Incomplete++
+	}
 	if r.vals[i][row].IsNull() {
 		r.values[i].Nulls++
 		if r.status[i][row] == feature.BeforeHistory {

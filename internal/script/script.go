@@ -161,7 +161,7 @@ func (l *loader) readCase(s *Suite, f pipeline.NodeField) *Case {
 }
 
 // stepKeys are the kinds of steps.
-var stepKeys = []string{"events", "expect", "export", "counts", "dead", "restart", "idle"}
+var stepKeys = []string{"events", "expect", "export", "table", "counts", "dead", "restart", "idle"}
 
 func (l *loader) readStep(n *pipeline.Node) step {
 	if n.Kind != pipeline.Mapping || len(n.Fields) != 1 {
@@ -183,6 +183,8 @@ func (l *loader) readStep(n *pipeline.Node) step {
 		return l.readExpect(key, v)
 	case "export":
 		return l.readExport(key, v)
+	case "table":
+		return l.readTable(key, v)
 	case "counts":
 		return l.readCounts(key, v)
 	case "dead":
