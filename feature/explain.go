@@ -183,6 +183,19 @@ func (r *Reader) traced(ctx context.Context, sel *Selector, keys, request []even
 	return t, nil
 }
 
+// Positions lists how far the sources of what sel reads have been counted: a row below them is in every answer from
+// now on, one at or beyond them may be.
+func (s *Store) Positions(sel *Selector) []Place { return (&Reader{s: s}).positions(sel) }
+
+// Versions lists view@version of the views that sel reads, sorted.
+func (sel *Selector) Versions() (out []string) {
+	for i := range sel.views {
+		out = append(out, sel.views[i].v.plan.Name+"@"+sel.views[i].v.plan.Version)
+	}
+	slices.Sort(out)
+	return out
+}
+
 // positions lists how far the sources of sel are counted: at the cut, or by now.
 func (r *Reader) positions(sel *Selector) (out []Place) {
 	var done []*source

@@ -13,6 +13,7 @@ var grammar = &object{
 	keys: []key{
 		{name: "pipeline", shape: text(pipelineText), required: true, doc: "The name of the pipeline: letters, digits, `_`, `-` and `.`."},
 		{name: "state", shape: &shape{object: stateGrammar}, doc: "How the state is kept."},
+		{name: "serve", shape: &shape{object: serveGrammar}, doc: "What serving does beside answering."},
 		{name: "sources", shape: &shape{names: &shape{object: sourceGrammar}, label: "source"}, required: true, doc: "The sources of events, by name."},
 		{name: "entities", shape: &shape{names: &shape{names: typeShape(keyTypes), label: "key"}, label: "entity"}, required: true, doc: "What features are about, by name: the key columns and their types (" + joinCode(keyTypes) + "). Several columns make a composite key."},
 		{name: "views", shape: &shape{names: &shape{object: viewGrammar}, label: "view"}, required: true, doc: "The feature views, by name: features of one entity computed from one source."},
@@ -32,6 +33,27 @@ var stateGrammar = &object{
 		{name: "memory", shape: text(sizeText), standard: "1GiB", doc: "All memory that the process manages: queues, caches, what is not yet on disk."},
 		{name: "flush", shape: text(spanText), standard: "5s", doc: "The recovery bound: after a crash, events of at most about this span are read again."},
 		{name: "disk_free", shape: text(sizeText), standard: "the smaller of 5 % and 2GiB", doc: "Stop consuming when less is free on the disk. Never less than four of the tables that the store fills in memory, about 100MiB with the default memory."},
+	},
+}
+
+var serveGrammar = &object{
+	name:    "serve",
+	doc:     "What serving does beside answering.",
+	example: "serve: {log: {sample: 5%}}",
+	keys: []key{
+		{name: "log", shape: &shape{object: servingLogGrammar}, required: true, doc: "Keep what was served of some entities."},
+	},
+}
+
+var servingLogGrammar = &object{
+	name:    "serving log",
+	doc:     "A log of served vectors, in files of one JSON object a line: each a row of training data, a spine of exports, and what `penstock verify --log` compares.",
+	example: "log: {sample: 5%, keep: 4GiB}",
+	keys: []key{
+		{name: "sample", shape: text(shareText), standard: "1%", doc: "The share of entities, chosen by a hash of their keys: all that is served of one is logged, or nothing."},
+		{name: "file", shape: text(sizeText), standard: "64MiB", doc: "How large a file gets before the next one begins."},
+		{name: "keep", shape: text(sizeText), standard: "1GiB", doc: "How much is kept: the oldest files are deleted beyond it."},
+		{name: "path", shape: text(anyText), standard: "`served` in the state directory", doc: "The folder, relative to the pipeline file's."},
 	},
 }
 

@@ -119,6 +119,7 @@ func (c *compiler) compile(root *node) {
 		c.plan.Name = n.text
 	}
 	c.compileState(root.get("state"))
+	c.compileServe(root.get("serve"))
 	c.compileSources(root.get("sources"))
 	c.compileEntities(root.get("entities"))
 	c.compileViews(root)

@@ -14,7 +14,8 @@ type Plan struct {
 	Name     string
 	Path     string // of the file, for messages
 	State    State
-	Sources  []*Source // as declared; Source.Index is the place in it
+	Log      *ServingLog // nil: what is served is not logged
+	Sources  []*Source   // as declared; Source.Index is the place in it
 	Entities []*Entity
 	Views    []*View
 	Sets     []*Set
@@ -27,6 +28,14 @@ type State struct {
 	Memory   int64          // bytes of all managed memory
 	Flush    event.Duration // recovery bound in time
 	DiskFree int64          // bytes; 0: the smaller of 5 % and 2 GiB
+}
+
+// ServingLog is the `serve: {log: …}` block.
+type ServingLog struct {
+	Sample    float64 // the share of entities, above 0 and at most 1
+	FileBytes int64
+	KeepBytes int64
+	Path      string // of the folder, relative to the pipeline file's; empty: within the state directory
 }
 
 // Source is one source of events.

@@ -88,6 +88,22 @@ func (c *compiler) compileState(n *node) {
 	}
 }
 
+func (c *compiler) compileServe(n *node) {
+	log := n.get("log")
+	if log == nil {
+		return
+	}
+	c.plan.Log = &ServingLog{Sample: 0.01, FileBytes: sizeOr(log.get("file"), 64<<20), KeepBytes: sizeOr(log.get("keep"), 1<<30)}
+	if s := log.get("sample"); s != nil {
+		if share, ok := parseShare(s.text); ok {
+			c.plan.Log.Sample = float64(share) / shareBuckets
+		}
+	}
+	if p := log.get("path"); p != nil {
+		c.plan.Log.Path = p.text
+	}
+}
+
 func sizeOr(n *node, otherwise int64) int64 {
 	if n == nil {
 		return otherwise

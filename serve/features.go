@@ -17,6 +17,10 @@ import (
 type answerer struct {
 	sel  *feature.Selector
 	head []byte // `{"features":[…],"rows":[`
+
+	logStream string // of the serving log
+	logName   []byte // the selection, as JSON
+	versions  []byte // of the views, as JSON
 }
 
 // maxSelectors bounds the cache of selections; beyond it each request resolves its own.
@@ -31,6 +35,7 @@ type lookup struct {
 	request  []event.Value
 	vector   feature.Vector
 	out      []byte
+	hashed   []byte // scratch of the serving log
 }
 
 // maxPooled is the largest buffer that is kept for the next request.
@@ -104,7 +109,7 @@ func (s *Server) answer(l *lookup, w http.ResponseWriter, r *http.Request) *apiE
 	if err = s.readable(); err != nil {
 		return err
 	}
-	if err := l.rows(r.Context(), a, at); err != nil {
+	if err := s.rows(r.Context(), l, a, at); err != nil {
 		if !errors.Is(err, context.Canceled) {
 			s.log.Error("answer features", "error", err)
 		}
@@ -208,6 +213,9 @@ func (s *Server) selector(sel feature.Selection) (*answerer, *apiError) {
 		a.head = event.AppendJSONString(a.head, c.Name)
 	}
 	a.head = append(a.head, `],"rows":[`...)
+	if s.cfg.ServingLog != nil {
+		a.name(sel)
+	}
 	s.mu.Lock()
 	if len(s.selectors) < maxSelectors {
 		s.selectors[key] = a
@@ -229,7 +237,8 @@ func selectError(err error) *apiError {
 }
 
 // rows reads every entity and appends the answer to l.out.
-func (l *lookup) rows(ctx context.Context, a *answerer, at event.Time) error {
+func (s *Server) rows(ctx context.Context, l *lookup, a *answerer, at event.Time) error {
+	var head logHead
 	l.out = append(l.out[:0], a.head...)
 	nk, nr := len(a.sel.Keys), len(a.sel.Request)
 	for i := range l.question.count {
@@ -237,6 +246,7 @@ func (l *lookup) rows(ctx context.Context, a *answerer, at event.Time) error {
 		if nr > 0 {
 			request = l.request[i*nr : (i+1)*nr]
 		}
+		logs := s.logs(l, a, keys, &head)
 		err := l.reader.Read(ctx, a.sel, keys, request, feature.Instant{AsOf: at}, &l.vector)
 		if err != nil {
 			return fmt.Errorf("read entity %d: %w", i, err)
@@ -245,6 +255,9 @@ func (l *lookup) rows(ctx context.Context, a *answerer, at event.Time) error {
 			l.out = append(l.out, ',')
 		}
 		l.out = appendRow(l.out, &l.vector)
+		if logs {
+			s.logRow(l, a, at, keys, request, &head)
+		}
 	}
 	l.out = append(l.out, `],"as_of":`...)
 	l.out = appendInstant(l.out, at)

@@ -67,7 +67,7 @@ func MetricNames() []string {
 		"penstock_build_info", "penstock_commit_seconds", "penstock_dirty_bytes", "penstock_entities_in_memory",
 		"penstock_entity_misses_total", "penstock_freshness_seconds",
 		"penstock_lag_records", "penstock_memory_bytes", "penstock_ready", "penstock_records_read_total",
-		"penstock_records_total", "penstock_request_seconds", "penstock_state_bytes", "penstock_sweep_seconds_total",
+		"penstock_records_total", "penstock_request_seconds", "penstock_serving_log_rows_total", "penstock_state_bytes", "penstock_sweep_seconds_total",
 		"penstock_trimmed_rows_total", "penstock_view_blocks", "penstock_view_bytes", "penstock_view_bytes_per_feature",
 		"penstock_view_counted_timestamp_seconds", "penstock_view_keys", "penstock_view_rows", "penstock_watermark_delay_seconds",
 	}
@@ -96,6 +96,7 @@ var (
 	descCounted   = desc("penstock_view_counted_timestamp_seconds", "When what is stored of a view was last counted.", "view")
 	descTrimmed   = desc("penstock_trimmed_rows_total", "Rows, since the start, that were dropped or folded since no answer needs them any more.", "view")
 	descSweep     = desc("penstock_sweep_seconds_total", "For how long, since the start, what is stored has been counted and trimmed.")
+	descLogged    = desc("penstock_serving_log_rows_total", "Served rows, since the start, of the entities that the serving log samples: written, dropped since the queue was full, or failed.", "outcome")
 	descBuild     = desc("penstock_build_info", "1, labelled with what is running.", "version", "goversion", "pipeline")
 )
 
@@ -106,7 +107,7 @@ type collector struct{ s *Server }
 func (c *collector) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		descRecords, descRead, descLag, descWatermark, descState, descReady, descMemory, descDirty, descHeads, descMisses,
-		descKeys, descRows, descBlocks, descBytes, descEach, descCounted, descTrimmed, descSweep, descBuild,
+		descKeys, descRows, descBlocks, descBytes, descEach, descCounted, descTrimmed, descSweep, descLogged, descBuild,
 	} {
 		out <- d
 	}
@@ -163,6 +164,13 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 		gauge(descCounted, float64(x.At)/1e6, x.View)
 	}
 	counter(descSweep, st.Sweeping.Seconds())
+	var logged [3]int64
+	if l := c.s.cfg.ServingLog; l != nil {
+		logged = [3]int64{l.written.Load(), l.dropped.Load(), l.failed.Load()}
+	}
+	for i, outcome := range []string{"written", "dropped", "failed"} {
+		counter(descLogged, float64(logged[i]), outcome)
+	}
 	ready := 0.0
 	if c.s.ready() == nil {
 		ready = 1

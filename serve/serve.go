@@ -44,6 +44,7 @@ type Config struct {
 	Now         func() event.Time       // the clock behind `"as_of": "now"`; nil: the wall clock
 	MaxBody     int64                   // bytes; 0: DefaultMaxBody
 	MaxEntities int                     // 0: DefaultMaxEntities; below 1,000 is raised to it
+	ServingLog  *Log                    // nil: what is served is not logged; whoever opened it closes it behind the Server
 	Extra       map[string]http.Handler // further handlers by pattern of http.ServeMux; the pattern is the metrics' route
 }
 

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"runtime/debug"
 	"syscall"
 	"time"
@@ -63,6 +64,7 @@ type running struct {
 	runner  *stream.Runner
 	dead    []*stream.DeadTopic
 	dir     string
+	log     *serve.Log // of what is served; nil: none
 	ctx     context.Context
 	cancel  context.CancelCauseFunc
 	served  chan error
@@ -131,8 +133,13 @@ func startPipeline(e *env, c runCmd) (_ *running, err error) {
 		return nil, errors.Join(err, p.store.Close(e.ctx))
 	}
 	p.runner = stream.New(stream.Config{Plan: plan, Store: p.store, Log: e.log, AcceptLoss: c.AcceptLoss})
+	if p.log, err = openServingLog(e, plan, c.State); err != nil {
+		return nil, errors.Join(err, p.store.Close(e.ctx))
+	}
 	p.exports = export.NewJobs(p.store, export.JobOptions{Log: e.log})
 	server := serve.New(serve.Config{
+		ServingLog: p.log,
+
 		Store: p.store, Plan: plan, Metrics: metrics, Log: e.log, Status: p.status, ReadyLag: c.ReadyLag, Version: version,
 		Extra: map[string]http.Handler{export.Path: p.exports, export.Path + "/": p.exports},
 	})
@@ -173,6 +180,11 @@ func (p *running) stop(err error, served, read bool) error {
 	if !served {
 		err = errors.Join(err, <-p.served)
 	}
+	if p.log != nil {
+		if lerr := p.log.Close(); lerr != nil {
+			p.e.log.Warn("the serving log is not whole", "reason", lerr)
+		}
+	}
 	p.closeDead()
 	_ = os.Remove(serverPath(p.dir))
 	err = errors.Join(err, p.st.Close())
@@ -180,6 +192,23 @@ func (p *running) stop(err error, served, read bool) error {
 		p.e.log.Info("stopped", "pipeline", p.plan.Name)
 	}
 	return err
+}
+
+// openServingLog opens the plan's log of what is served; nil if it has none.
+func openServingLog(e *env, plan *pipeline.Plan, dir string) (*serve.Log, error) {
+	x := plan.Log
+	if x == nil {
+		return nil, nil
+	}
+	folder := filepath.Join(dir, "served")
+	if x.Path != "" {
+		if folder = x.Path; !filepath.IsAbs(folder) {
+			folder = filepath.Join(filepath.Dir(plan.Path), folder)
+		}
+	}
+	return serve.OpenLog(serve.LogConfig{
+		Dir: folder, Sample: x.Sample, FileBytes: x.FileBytes, KeepBytes: x.KeepBytes, Logger: e.log,
+	})
 }
 
 func (p *running) closeDead() {

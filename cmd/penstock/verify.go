@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 
 	"github.com/penstock-ml/penstock/feature"
 	"github.com/penstock-ml/penstock/internal/verify"
@@ -22,6 +24,11 @@ type verifyCmd struct {
 	Entities   int      `default:"50" placeholder:"N" help:"How many entities of each view are looked at."`
 	Instants   int      `default:"8" placeholder:"N" help:"At how many instants of each."`
 	Seed       uint64   `default:"1" placeholder:"N" help:"Another seed chooses other entities and instants."`
+	Export     string   `placeholder:"TABLE" help:"Compare the cells of an exported table; needs --set, --view or --features."`
+	SpineTime  string   `placeholder:"COL" help:"The table's column of the instant; default event_time."`
+	AsServed   bool     `help:"The table was exported with --as-served."`
+	Log        []string `placeholder:"PATH,…" help:"Compare what was served: files of the serving log, or its folder."`
+	Rows       int      `default:"1000" placeholder:"N" help:"How many rows of a table or of a file of the log are looked at."`
 	FromSource bool     `help:"Take the rows from the topics or files, read again, and not from the state."`
 	JSON       bool     `name:"json" help:"Print JSON."`
 }
@@ -51,8 +58,14 @@ type difference struct {
 
 // Run verifies and prints what differs.
 func (c verifyCmd) Run(e *env) error {
-	if c.Entities < 1 || c.Instants < 1 {
-		return misuse{errors.New("--entities and --instants must be at least 1")}
+	if c.Entities < 1 || c.Instants < 1 || c.Rows < 1 {
+		return misuse{errors.New("--entities, --instants and --rows must be at least 1")}
+	}
+	if c.Export != "" && c.Set == "" && c.View == "" && len(c.Features) == 0 {
+		return misuse{errors.New("--export needs --set, --view or --features: what the table was exported with")}
+	}
+	if c.FromSource && (c.Export != "" || len(c.Log) > 0) {
+		return misuse{errors.New("--from-source verifies the state: not with --export or --log")}
 	}
 	url, err := serverOf(c.State)
 	if err != nil {
@@ -100,6 +113,9 @@ func (c verifyCmd) verify(e *env, plan *pipeline.Plan, store *feature.Store) (ou
 		return nil, fmt.Errorf("fix a cut: %w", err)
 	}
 	defer cut.Close()
+	if c.Export != "" || len(c.Log) > 0 {
+		return c.files(e.ctx, plan, cut)
+	}
 	sample := verify.Sample{Entities: c.Entities, Instants: c.Instants, Seed: c.Seed}
 	for _, sel := range c.selections(plan) {
 		truth, from := verify.OfState(plan, cut), "the rows of the state"
@@ -123,6 +139,60 @@ func (c verifyCmd) verify(e *env, plan *pipeline.Plan, store *feature.Store) (ou
 			return nil, err
 		}
 		out = append(out, x)
+	}
+	return out, nil
+}
+
+// files compares a table, and files of the serving log.
+func (c verifyCmd) files(ctx context.Context, plan *pipeline.Plan, cut *feature.Cut) (out []verified, err error) {
+	truth := verify.OfState(plan, cut)
+	if c.Export != "" {
+		sel := c.selections(plan)[0]
+		cfg := verify.TableConfig{Path: c.Export, Time: c.SpineTime, Served: c.AsServed, Rows: c.Rows, Seed: c.Seed}
+		rep, err := verify.Table(ctx, cut, truth, sel, cfg)
+		if err != nil {
+			return nil, err
+		}
+		x, err := found(ctx, cut, sel, selectionName(sel)+" in "+c.Export, rep)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, x)
+	}
+	paths, err := logPaths(c.Log)
+	if err != nil {
+		return nil, err
+	}
+	for _, path := range paths {
+		rep, sel, err := verify.Log(ctx, cut, truth, verify.LogConfig{Path: path, Rows: c.Rows})
+		if err != nil {
+			return nil, err
+		}
+		x, err := found(ctx, cut, sel, "served rows of "+path, rep)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, x)
+	}
+	return out, nil
+}
+
+// logPaths lists the files that are named, and those of folders.
+func logPaths(list []string) (out []string, err error) {
+	for _, p := range list {
+		info, err := os.Stat(p)
+		if err != nil {
+			return nil, misuse{fmt.Errorf("serving log %s does not exist", p)}
+		}
+		if !info.IsDir() {
+			out = append(out, p)
+			continue
+		}
+		within, err := filepath.Glob(filepath.Join(p, "*.jsonl"))
+		if err != nil || len(within) == 0 {
+			return nil, misuse{fmt.Errorf("there is no serving log in %s", p)}
+		}
+		out = append(out, within...)
 	}
 	return out, nil
 }

@@ -228,7 +228,7 @@ func readsDerived(f *pipeline.Feature) bool {
 	if f.Inner != nil {
 		call = &f.Inner.Call
 	}
-	return slices.ContainsFunc(call.Groups(nil), f.View.DerivedGroup)
+	return slices.ContainsFunc(call.Groups(nil), f.View.DerivedGroup) || f.Filter >= len(f.View.Filters)
 }
 
 // within are the rows that a window may cover as of an instant, and the latest: so that the entity stays known.
@@ -270,10 +270,20 @@ func (t *Truth) derive(v *pipeline.View, rows []oracle.Row, q *Question) (out []
 		for _, d := range v.Derived {
 			r.Values = append(r.Values, d.Program.Eval(args).Clone())
 		}
+		copy(args[:pipeline.MaxLookups], r.Values[n:])
+		for i, p := range v.Late { // conditions over derived values
+			if bit := uint64(1) << (len(v.Filters) + i); isTrue(p.Eval(args)) {
+				r.Pass |= bit
+			} else {
+				r.Pass &^= bit
+			}
+		}
 		out = append(out, r)
 	}
 	return out, early, nil
 }
+
+func isTrue(v event.Value) bool { return v.Kind == event.Bool && v.Bool() }
 
 // rowsOf are the rows of an entity; those of the last one of each view are remembered.
 func (t *Truth) rowsOf(v *pipeline.View, keys []event.Value) ([]oracle.Row, error) {

@@ -49,6 +49,7 @@ views:
       sum_1h: {sum: amount, window: 1h}
       n: {count: "*"}
       busy_6h: {max: busy, window: 6h}
+      busy_n: {count: "*", where: busy > 30, window: 2h}
       session: {max: amount, window: {session: 20m}}
       last_3: {avg: amount, last: 3, default: -1}
 feature_sets:
