@@ -16,17 +16,16 @@ func Kept(v *pipeline.View, rows []Row) []Row {
 	}
 	rows = slices.Clone(rows)
 	slices.SortFunc(rows, func(a, b Row) int { return a.Compare(&b.Row) })
+	type sent struct{ key, id string }
 	var kept []Row
-	byID := map[event.Value][]Row{} // of kept
+	last := map[sent]event.Time{} // of kept
 	for _, r := range rows {
 		id := r.Values[v.Dedupe.Input]
-		copied := !id.IsNull() && slices.ContainsFunc(byID[id], func(k Row) bool {
-			return k.Time >= r.Time.Add(-v.Dedupe.Within) && slices.Equal(k.Key, r.Key)
-		})
-		if !copied {
-			kept = append(kept, r)
-			byID[id] = append(byID[id], r)
+		of := sent{keyText(r.Key), keyText([]event.Value{id})}
+		if t, ok := last[of]; ok && !id.IsNull() && t >= r.Time.Add(-v.Dedupe.Within) {
+			continue
 		}
+		kept, last[of] = append(kept, r), r.Time
 	}
 	return kept
 }

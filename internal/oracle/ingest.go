@@ -12,6 +12,7 @@ import (
 
 // Record is one record of a source.
 type Record struct {
+	Source    uint16 // Source.Index; only IngestAll looks at it
 	Partition int32
 	Offset    int64
 	Arrival   event.Time

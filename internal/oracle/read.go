@@ -40,6 +40,12 @@ func (a Answer) Agrees(got event.Value) bool {
 	return got == a.Value || !a.Exact() && a.result.agrees(got)
 }
 
+// AgreesStatus tells whether got is a right status: where null and another value are both within the error, so
+// are their statuses.
+func (a Answer) AgreesStatus(got string) bool {
+	return got == a.Status || a.result.any && (a.Status == Null || a.Status == Present) && (got == Null || got == Present)
+}
+
 // Exact tells whether only this value is right.
 func (a Answer) Exact() bool {
 	return a.Status == Expired || a.Status == BeforeHistory || !a.result.vague()

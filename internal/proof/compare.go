@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 
 	"github.com/penstock-ml/penstock/event"
 	"github.com/penstock-ml/penstock/feature"
 	"github.com/penstock-ml/penstock/internal/oracle"
-	"github.com/penstock-ml/penstock/pipeline"
 )
 
 // Question is one entity as of one instant.
@@ -26,30 +26,41 @@ func (q Question) String() string {
 }
 
 // questions are random ones: exactly at events and just behind them, at the edges of windows that they
-// fall out of, anywhere; of entities that exist and that do not.
-func questions(rng *rand.Rand, in *oracle.Ingested, n int) []Question {
+// fall out of, at the horizon and just behind it, anywhere; of entities that exist and that do not.
+func questions(rng *rand.Rand, x *oracle.WholeView, n int) []Question {
 	spans := []event.Duration{0, 0, 1, 1, event.Second, event.Minute, event.Hour, event.Hour + 1, 6 * event.Hour, event.Day, event.Day + 1, 9 * event.Day, 31 * event.Day}
 	newest := base
-	for _, r := range in.Rows {
+	for _, r := range x.Rows {
 		newest = max(newest, r.Time)
 	}
 	var out []Question
 	for range n {
 		q := Question{AsServed: rng.IntN(4) == 0}
-		for _, k := range in.View.Entity.Keys {
-			if k.Type.Kind == event.Bool {
+		for _, k := range x.View.Entity.Keys {
+			switch k.Name {
+			case "flag":
 				q.Key = append(q.Key, event.BoolOf(rng.IntN(2) == 0))
-			} else {
+			case "s":
+				q.Key = append(q.Key, event.StringOf(pick(rng, []string{"a", "", "bb", "none"})))
+			default:
 				q.Key = append(q.Key, event.StringOf(fmt.Sprint("u", rng.IntN(5))))
 			}
 		}
 		q.AsOf = base.Add(event.Duration(rng.Int64N(int64(newest.Sub(base)) + int64(event.Day))))
-		if len(in.Rows) > 0 && rng.IntN(8) > 0 {
-			r := in.Rows[rng.IntN(len(in.Rows))]
+		if len(x.Rows) > 0 && rng.IntN(8) > 0 {
+			r := x.Rows[rng.IntN(len(x.Rows))]
 			q.Key, q.AsOf = r.Key, r.Time.Add(pick(rng, spans))
 			if rng.IntN(3) == 0 { // the edge of a tile behind it
 				d := event.Time(pick(rng, []event.Duration{event.Second, 5 * event.Minute, event.Hour, event.Day}))
 				q.AsOf = (q.AsOf/d + 1) * d
+			}
+		}
+		if x.Horizon > event.MinTime && x.Horizon < event.MaxTime {
+			switch rng.IntN(4) {
+			case 0:
+				q.AsOf = x.Horizon.Add(pick(rng, append(spans, -1)))
+			case 1: // where there is an answer
+				q.AsOf = max(q.AsOf, x.Horizon)
 			}
 		}
 		out = append(out, q)
@@ -63,8 +74,8 @@ type reader interface {
 }
 
 // check reads the questions and compares every cell with the oracle.
-func check(ctx context.Context, s *feature.Store, r reader, in *oracle.Ingested, ask []Question) error {
-	sel, err := s.Select(feature.Selection{View: in.View.Name})
+func check(ctx context.Context, s *feature.Store, r reader, whole *oracle.Whole, x *oracle.WholeView, ask []Question) error {
+	sel, err := s.Select(feature.Selection{View: x.View.Name})
 	if err != nil {
 		return err
 	}
@@ -73,11 +84,11 @@ func check(ctx context.Context, s *feature.Store, r reader, in *oracle.Ingested,
 		if err := r.Read(ctx, sel, q.Key, nil, feature.Instant{AsOf: q.AsOf, AsServed: q.AsServed}, &out); err != nil {
 			return fmt.Errorf("read %s: %w", q, err)
 		}
-		want := oracle.Read(in.View, in.Rows, q.Key, q.AsOf, q.AsServed, in.Horizon)
+		want := whole.Read(x, q.Key, q.AsOf, q.AsServed)
 		var wrong []error
-		for i, f := range in.View.Features {
-			if !want[i].Agrees(out.Values[i]) || out.Status[i].String() != want[i].Status || out.EventTime[i] != want[i].EventTime {
-				wrong = append(wrong, fmt.Errorf("%s.%s (%s) of %s: got %v %s %s, want %v %s %s", in.View.Name, f.Name, f.Doc, q,
+		for i, f := range x.View.Features {
+			if !want[i].Agrees(out.Values[i]) || !want[i].AgreesStatus(out.Status[i].String()) || out.EventTime[i] != want[i].EventTime {
+				wrong = append(wrong, fmt.Errorf("%s.%s (%s) of %s: got %v %s %s, want %v %s %s", x.View.Name, f.Name, f.Doc, q,
 					out.Values[i], out.Status[i], out.EventTime[i], want[i].Value, want[i].Status, want[i].EventTime))
 			}
 		}
@@ -88,31 +99,39 @@ func check(ctx context.Context, s *feature.Store, r reader, in *oracle.Ingested,
 	return nil
 }
 
-// checkCounts compares every view's counts and horizon with the oracle's; they add up to the records.
-func checkCounts(s *feature.Store, ins []oracle.Ingested, records int) error {
+// checkCounts compares every view's counts, by source, and its horizon with the oracle's; they add up to the
+// records of the source. All must be flushed: only then are copies counted. Before all is re-read that durable
+// heads have seen, copies among that are counted already: then only the sum of them and of what applies is told.
+func checkCounts(s *feature.Store, whole *oracle.Whole, records []oracle.Record, reread bool) error {
 	st := s.Stats()
-	for _, in := range ins {
-		i := slices.IndexFunc(st.Views, func(v feature.ViewStats) bool { return v.Name == in.View.Name })
-		v := st.Views[i]
-		got := map[string]int64{oracle.Applied: v.Applied, oracle.Filtered: v.Filtered, oracle.Late: v.Late, oracle.Dead: v.Dead, "duplicate": v.Duplicate}
-		sum := int64(0)
-		for outcome, n := range got {
-			if n != in.Counts[outcome] {
-				return fmt.Errorf("view %s: %d records are %s, want %d", v.Name, n, outcome, in.Counts[outcome])
+	read := map[string]int64{}
+	for _, r := range records {
+		read[whole.Plan.Sources[r.Source].Name]++
+	}
+	for _, x := range whole.Views {
+		for i, b := range x.View.Branches() {
+			v := st.Views[slices.IndexFunc(st.Views, func(v feature.ViewStats) bool { return v.Name == x.View.Name && v.Source == b.Source.Name })]
+			got := map[string]int64{oracle.Applied: v.Applied, oracle.Filtered: v.Filtered, oracle.Late: v.Late, oracle.Dead: v.Dead, oracle.Duplicate: v.Duplicate}
+			expected := x.Feeds[i].Counts
+			if !reread {
+				expected = maps.Clone(expected)
+				got[oracle.Applied], got[oracle.Duplicate] = v.Applied+v.Duplicate, 0
+				expected[oracle.Applied], expected[oracle.Duplicate] = expected[oracle.Applied]+expected[oracle.Duplicate], 0
 			}
-			sum += n
-		}
-		if sum != int64(records) {
-			return fmt.Errorf("view %s: outcomes add up to %d of %d records", v.Name, sum, records)
-		}
-		if v.Horizon != in.Horizon {
-			return fmt.Errorf("view %s: the horizon is %s, want %s", v.Name, v.Horizon, in.Horizon)
+			sum := int64(0)
+			for outcome, n := range got {
+				if want := expected[outcome]; n != want {
+					return fmt.Errorf("view %s: %d records of %s are %s, want %d", v.Name, n, v.Source, outcome, want)
+				}
+				sum += n
+			}
+			if sum != read[v.Source] {
+				return fmt.Errorf("view %s: outcomes add up to %d of %d records of %s", v.Name, sum, read[v.Source], v.Source)
+			}
+			if v.Horizon != x.Horizon {
+				return fmt.Errorf("view %s: the horizon is %s, want %s", v.Name, v.Horizon, x.Horizon)
+			}
 		}
 	}
 	return nil
-}
-
-// byView makes the oracle's ingest of all views.
-func byView(plan *pipeline.Plan, records []oracle.Record) []oracle.Ingested {
-	return oracle.Ingest(plan.Sources[0], plan.Views, records)
 }

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"github.com/penstock-ml/penstock/event"
 	"github.com/penstock-ml/penstock/feature"
@@ -21,6 +22,7 @@ type Run struct {
 	Batch    int // the most records handed over at once
 	Restarts int // clean ones and crashes
 	Flushes  bool
+	Sweeps   bool // the sweeper goes on between batches; without it nothing is swept
 }
 
 // errCrash is what a commit answers once the process is dead.
@@ -38,6 +40,20 @@ func (c *crashing) Commit(b *state.Batch) error {
 		return errCrash
 	}
 	return c.Store.Commit(b)
+}
+
+// ticks wake the sweeper.
+type ticks chan time.Time
+
+// after is feature.Options.After: however long is to be waited, the next tick ends it.
+func (c ticks) after(time.Duration) <-chan time.Time { return c }
+
+// tick lets the sweeper make a step while others go on, if it waits for one.
+func (c ticks) tick() {
+	select {
+	case c <- time.Time{}:
+	default:
+	}
 }
 
 // now is the clock of all runs: long after every event.
@@ -91,7 +107,8 @@ func (run Run) Count(ctx context.Context, rng *rand.Rand, disk Disk, plan *pipel
 			return nil, nil, fmt.Errorf("open the state: %w", err)
 		}
 		c := &crashing{Store: st}
-		s, err := feature.Open(c, plan, feature.Options{Shards: run.Shards, Now: now})
+		clock := make(ticks, 1)
+		s, err := feature.Open(c, plan, feature.Options{Shards: run.Shards, Now: now, After: clock.after})
 		if err != nil {
 			return nil, nil, fmt.Errorf("open: %w", err)
 		}
@@ -99,11 +116,15 @@ func (run Run) Count(ctx context.Context, rng *rand.Rand, disk Disk, plan *pipel
 		if life > 0 {
 			limit = rng.IntN(len(records))
 		}
-		if err := run.feed(ctx, rng, s, plan, records, limit); err != nil {
+		if err := run.feed(ctx, rng, s, clock, plan, records, limit); err != nil {
 			return nil, nil, fmt.Errorf("count: %w", err)
 		}
 		if life == 0 {
-			return s, st, s.Flush(ctx)
+			err := s.Flush(ctx)
+			if run.Sweeps && err == nil {
+				err = s.Sweep(ctx)
+			}
+			return s, st, err
 		}
 		if rng.IntN(2) == 0 {
 			err = s.Close(ctx)
@@ -119,34 +140,42 @@ func (run Run) Count(ctx context.Context, rng *rand.Rand, disk Disk, plan *pipel
 
 // feed hands records over from the restart offsets on: those of a partition in order, in batches of random
 // size, the partitions interleaved; at most limit of them.
-func (run Run) feed(ctx context.Context, rng *rand.Rand, s *feature.Store, plan *pipeline.Plan, records []oracle.Record, limit int) error {
-	src := plan.Sources[0]
-	queue := map[int32][]oracle.Record{}
-	var nums []int32
+func (run Run) feed(ctx context.Context, rng *rand.Rand, s *feature.Store, clock ticks, plan *pipeline.Plan, records []oracle.Record, limit int) error {
+	queue := map[*feature.Partition][]oracle.Record{}
+	var parts []*feature.Partition
 	for _, r := range records {
-		if next, ok := s.Partition(src, r.Partition).Next(); ok && r.Offset < next {
+		p := s.Partition(plan.Sources[r.Source], r.Partition)
+		if next, ok := p.Next(); ok && r.Offset < next {
 			continue
 		}
-		if queue[r.Partition] == nil {
-			nums = append(nums, r.Partition)
+		if queue[p] == nil {
+			parts = append(parts, p)
 		}
-		queue[r.Partition] = append(queue[r.Partition], r)
+		queue[p] = append(queue[p], r)
 	}
-	for len(nums) > 0 && limit > 0 {
-		i := rng.IntN(len(nums))
-		num := nums[i]
-		n := min(1+rng.IntN(run.Batch), len(queue[num]), limit)
-		batch := queue[num][:n]
+	for len(parts) > 0 && limit > 0 {
+		i := rng.IntN(len(parts))
+		p := parts[i]
+		n := min(1+rng.IntN(run.Batch), len(queue[p]), limit)
+		batch := queue[p][:n]
 		limit -= n
-		if queue[num] = queue[num][n:]; len(queue[num]) == 0 {
-			nums = slices.Delete(nums, i, i+1)
+		if queue[p] = queue[p][n:]; len(queue[p]) == 0 {
+			parts = slices.Delete(parts, i, i+1)
 		}
-		if err := hand(ctx, s.Partition(src, num), batch); err != nil {
+		if err := hand(ctx, p, batch); err != nil {
 			return err
 		}
 		if run.Flushes && rng.IntN(8) == 0 {
 			if err := s.Flush(ctx); err != nil {
 				return err
+			}
+		}
+		if run.Sweeps {
+			clock.tick()
+			if rng.IntN(12) == 0 {
+				if err := s.Sweep(ctx); err != nil {
+					return err
+				}
 			}
 		}
 	}

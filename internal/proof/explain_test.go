@@ -31,7 +31,7 @@ func explainCase(t *testing.T, seed uint64) (summed int64) {
 	ctx := t.Context()
 	rng := rand.New(rand.NewPCG(seed, 7))
 	t.Logf("PENSTOCK_SEED=%d replays this", seed)
-	c, err := Random(rng, t.TempDir(), Options{Pairs: pairsOf(seed), Order: rng.IntN(2) == 0})
+	c, err := Random(rng, t.TempDir(), Options{Pairs: pairsOf(seed), Kinds: make([]Kind, 3), Order: rng.IntN(2) == 0})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,8 +40,8 @@ func explainCase(t *testing.T, seed uint64) (summed int64) {
 			t.Log(c.Text)
 		}
 	}()
-	records := Records(rng, c.Plan.Sources[0], Stream{Records: 2500, Partitions: 1 + rng.IntN(3), Users: 2})
-	ins := byView(c.Plan, records)
+	records := Records(rng, c.Plan, Stream{Records: 2500, Partitions: 1 + rng.IntN(3), Users: 2})
+	whole := oracle.IngestAll(c.Plan, records)
 	run := Run{Shards: 2, Batch: 100, Restarts: 1, Flushes: true}
 	s, st, err := run.Count(ctx, rng, &Memory{}, c.Plan, records)
 	if err != nil {
@@ -51,13 +51,13 @@ func explainCase(t *testing.T, seed uint64) (summed int64) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i := range ins {
-		for _, q := range questions(rng, &ins[i], 4) {
-			n, err := checkExplained(ctx, s, s.NewReader(), &ins[i], q)
+	for _, x := range whole.Views {
+		for _, q := range questions(rng, x, 4) {
+			n, err := checkExplained(ctx, s, s.NewReader(), x, q)
 			if err != nil {
 				t.Errorf("memory: %v", err)
 			}
-			m, err := checkExplained(ctx, s, cut.NewReader(), &ins[i], q)
+			m, err := checkExplained(ctx, s, cut.NewReader(), x, q)
 			if err != nil {
 				t.Errorf("cut: %v", err)
 			}
@@ -72,7 +72,7 @@ func explainCase(t *testing.T, seed uint64) (summed int64) {
 }
 
 // checkExplained explains every feature of a view, and returns how many rows were read by summaries.
-func checkExplained(ctx context.Context, s *feature.Store, r *feature.Reader, in *oracle.Ingested, q Question) (summed int64, err error) {
+func checkExplained(ctx context.Context, s *feature.Store, r *feature.Reader, in *oracle.WholeView, q Question) (summed int64, err error) {
 	for _, f := range in.View.Features {
 		sel, err := s.Select(feature.Selection{View: in.View.Name, Features: []string{f.Name}})
 		if err != nil {
@@ -107,7 +107,7 @@ func checkExplained(ctx context.Context, s *feature.Store, r *feature.Reader, in
 }
 
 // foldsTo folds the rows that are listed, and compares.
-func foldsTo(in *oracle.Ingested, f *pipeline.Feature, q Question, b *feature.Basis, cell feature.Answered) error {
+func foldsTo(in *oracle.WholeView, f *pipeline.Feature, q Question, b *feature.Basis, cell feature.Answered) error {
 	if b.RowsMore != 0 || b.LateMore != 0 || b.SummariesMore != 0 {
 		return fmt.Errorf("the lists are cut: %d, %d and %d more", b.RowsMore, b.LateMore, b.SummariesMore)
 	}

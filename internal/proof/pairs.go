@@ -3,12 +3,19 @@ package proof
 import (
 	"math/rand/v2"
 	"slices"
+	"strings"
 
 	"github.com/penstock-ml/penstock/transforms/agg"
 )
 
 // Pair is an aggregate over a kind of window.
-type Pair struct{ Aggregate, Window string }
+type Pair struct {
+	Aggregate, Window string
+	By                bool // a map by a column
+}
+
+// String tells pairs apart, `by` aside.
+func (p Pair) String() string { return p.Aggregate + " over the window " + p.Window }
 
 // Windows are the kinds of windows, each a way to write it.
 var Windows = []string{
@@ -16,12 +23,13 @@ var Windows = []string{
 	"day", "day current", "week", "week current", "month", "month current",
 }
 
-// Pairs lists all pairs that the grammar knows, in an order that a seed decides.
+// Pairs lists all pairs that the grammar knows, in an order that a seed decides. Every fourth window of each
+// aggregate is one with a map: in four decks all are.
 func Pairs(seed uint64) (out []Pair) {
-	for _, name := range agg.Names() {
-		for _, w := range Windows {
+	for i, name := range agg.Names() {
+		for j, w := range Windows {
 			if !refused(name, w) {
-				out = append(out, Pair{name, w})
+				out = append(out, Pair{name, w, (uint64(i+j)+seed)%4 == 0})
 			}
 		}
 	}
@@ -35,31 +43,47 @@ func refused(aggregate, window string) bool {
 	return aggregate == "rate" && slices.Contains([]string{"lifetime", "last", "session", "session closed"}, window)
 }
 
-// window writes a random window of the pair's kind, behind an aggregate.
-func (p Pair) window(rng *rand.Rand) string {
-	span := func() string { return pick(rng, []string{"1s", "5m", "1h", "7h30m", "1d", "9d", "30d"}) }
+// long tells which windows reach back for weeks, however they are written.
+func (p Pair) long() bool {
+	return strings.HasPrefix(p.Window, "week") || strings.HasPrefix(p.Window, "month")
+}
+
+// bounded tells which windows reach back no further than they say.
+func (p Pair) bounded() bool {
+	return !slices.Contains([]string{"lifetime", "last", "session", "session closed"}, p.Window)
+}
+
+// window writes a random window of the pair's kind, behind an aggregate; a brief one reaches back for hours.
+func (p Pair) window(rng *rand.Rand, brief bool) string {
+	spans := []string{"1s", "5m", "1h", "7h30m", "1d", "9d", "30d"}
+	hops := []string{"1h, every: 10m", "1m, every: 1m", "1d, every: 7h", "9d, every: 1d"}
+	offsets := []string{"1h, to: 1m", "2h, to: 1us", "7d, to: 1d", "30d, to: 29d"}
+	if brief {
+		spans, hops, offsets = spans[:4], hops[:2], offsets[:2]
+	}
+	span := pick(rng, spans)
 	zone := func() string {
 		return pick(rng, []string{"", ", zone: America/New_York", ", zone: Africa/Cairo", ", zone: Asia/Kolkata", ", zone: Pacific/Apia"})
 	}
 	switch p.Window {
 	case "rolling":
-		return ", window: " + span()
+		return ", window: " + span
 	case "tumbling":
-		return ", window: {tumbling: " + span() + "}"
+		return ", window: {tumbling: " + span + "}"
 	case "tumbling current":
-		return ", window: {tumbling: " + span() + ", current: true}"
+		return ", window: {tumbling: " + span + ", current: true}"
 	case "hopping":
-		return ", window: {hopping: " + pick(rng, []string{"1h, every: 10m", "1d, every: 7h", "9d, every: 1d", "1m, every: 1m"}) + "}"
+		return ", window: {hopping: " + pick(rng, hops) + "}"
 	case "session":
-		return ", window: {session: " + span() + "}"
+		return ", window: {session: " + span + "}"
 	case "session closed":
-		return ", window: {session: " + span() + ", closed: true}"
+		return ", window: {session: " + span + ", closed: true}"
 	case "lifetime":
 		return ""
 	case "last":
 		return ", window: {last: " + pick(rng, []string{"1", "2", "10", "50", "1000"}) + "}"
 	case "offset":
-		return ", window: {from: " + pick(rng, []string{"7d, to: 1d", "1h, to: 1m", "30d, to: 29d", "2h, to: 1us"}) + "}"
+		return ", window: {from: " + pick(rng, offsets) + "}"
 	case "day", "week", "month":
 		return ", window: {calendar: " + p.Window + zone() + "}"
 	case "day current", "week current", "month current":

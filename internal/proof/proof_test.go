@@ -2,6 +2,7 @@ package proof
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -9,6 +10,8 @@ import (
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"github.com/penstock-ml/penstock/internal/oracle"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -54,27 +57,25 @@ func pairsOf(seed uint64) []Pair {
 // TestOracle: random pipelines over random events, counted with crashes and restarts, answer what the oracle
 // does, from memory and from cuts.
 func TestOracle(t *testing.T) {
-	n := cases()
+	n := 2 * cases() // two decks
 	if testing.Short() {
 		n = 4
 	}
-	made, ran := map[Pair]bool{}, 0 // -run may leave seeds out
+	had, ran := map[string]bool{}, 0 // -run may leave seeds out
 	for _, seed := range seeds(t, n) {
 		t.Run(fmt.Sprint("seed", seed), func(t *testing.T) {
 			ran++
 			c := oracleCase(t, seed)
-			for p := range c.Pairs {
-				made[p] = true
-			}
+			maps.Copy(had, c.Has)
 		})
 	}
 	if testing.Short() || os.Getenv("PENSTOCK_SEED") != "" || ran < n {
 		return
 	}
 	// Everything that the grammar knows was there.
-	for _, p := range Pairs(0) {
-		if !made[p] {
-			t.Errorf("no pipeline had %s over the window %q", p.Aggregate, p.Window)
+	for _, what := range Needed() {
+		if !had[what] {
+			t.Errorf("no pipeline had this: %s", what)
 		}
 	}
 }
@@ -83,7 +84,9 @@ func oracleCase(t *testing.T, seed uint64) *Case {
 	ctx := t.Context()
 	rng := rand.New(rand.NewPCG(seed, 1))
 	t.Logf("PENSTOCK_SEED=%d replays this", seed)
-	c, err := Random(rng, t.TempDir(), Options{Pairs: pairsOf(seed), Order: rng.IntN(2) == 0})
+	c, err := Random(rng, t.TempDir(), Options{
+		Pairs: pairsOf(seed), Kinds: KindsOf(seed), Order: rng.IntN(2) == 0, Brief: [2]bool{rng.IntN(2) == 0, false},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,32 +95,33 @@ func oracleCase(t *testing.T, seed uint64) *Case {
 			t.Log(c.Text)
 		}
 	}()
-	records := Records(rng, c.Plan.Sources[0], Stream{
+	records := Records(rng, c.Plan, Stream{
 		Records: pick(rng, []int{30, 200, 600, 900}), Partitions: 1 + rng.IntN(3), Users: pick(rng, []int{1, 2, 6}),
+		Copies: pick(rng, []float64{0, 0.1, 0.6}),
 	})
-	ins := byView(c.Plan, records)
+	whole := oracle.IngestAll(c.Plan, records)
 	disk := &Memory{}
 	if rng.IntN(2) == 0 {
-		disk.Entries, disk.Bytes = 8, 300<<10
+		disk.Entries, disk.Bytes = 12, 300<<10
 	}
-	run := Run{Shards: pick(rng, []int{1, 2, 8}), Batch: pick(rng, []int{1, 10, 300}), Restarts: rng.IntN(4), Flushes: rng.IntN(3) > 0}
+	run := Run{Shards: pick(rng, []int{1, 2, 8}), Batch: pick(rng, []int{1, 10, 300}), Restarts: rng.IntN(4), Flushes: rng.IntN(3) > 0, Sweeps: rng.IntN(2) == 0}
 	s, st, err := run.Count(ctx, rng, disk, c.Plan, records)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := checkCounts(s, ins, len(records)); err != nil {
+	if err := checkCounts(s, whole, records, true); err != nil {
 		t.Error(err)
 	}
 	cut, err := s.Cut(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i := range ins {
-		ask := questions(rng, &ins[i], 10)
-		if err := check(ctx, s, s.NewReader(), &ins[i], ask); err != nil {
+	for _, x := range whole.Views {
+		ask := questions(rng, x, 10)
+		if err := check(ctx, s, s.NewReader(), whole, x, ask); err != nil {
 			t.Errorf("memory: %v", err)
 		}
-		if err := check(ctx, s, cut.NewReader(), &ins[i], ask[:4]); err != nil {
+		if err := check(ctx, s, cut.NewReader(), whole, x, ask[:4]); err != nil {
 			t.Errorf("cut: %v", err)
 		}
 	}
@@ -131,15 +135,29 @@ func oracleCase(t *testing.T, seed uint64) *Case {
 	return c
 }
 
-// TestPairsAreOnes: the deck has each pair once, for any seed.
-func TestPairsAreOnes(t *testing.T) {
-	a, b := Pairs(0), Pairs(7)
-	less := func(x, y Pair) int {
-		return slices.Compare([]string{x.Aggregate, x.Window}, []string{y.Aggregate, y.Window})
+// TestDecks: a deck has each pair and each kind once, for any seed, and four decks have each pair with a map.
+func TestDecks(t *testing.T) {
+	var sorted [][]string
+	by := map[string]int{}
+	for seed := range uint64(4) {
+		var names []string
+		for _, p := range Pairs(seed) {
+			names = append(names, p.String())
+			if p.By {
+				by[p.String()]++
+			}
+		}
+		for _, k := range Kinds(seed, true) {
+			names = append(names, k.String())
+		}
+		slices.Sort(names)
+		if sorted = append(sorted, names); !slices.Equal(names, sorted[0]) || len(slices.Compact(slices.Clone(names))) != len(names) {
+			t.Errorf("the deck of seed %d has not each once", seed)
+		}
 	}
-	slices.SortFunc(a, less)
-	slices.SortFunc(b, less)
-	if !slices.Equal(a, b) || len(slices.Compact(a)) != len(b) {
-		t.Error("two decks differ")
+	for _, p := range Pairs(0) {
+		if n := by[p.String()]; n != 1 {
+			t.Errorf("%d of four decks have %s with a map", n, p)
+		}
 	}
 }

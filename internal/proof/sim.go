@@ -23,6 +23,7 @@ import (
 // happened; the same seed gives the same.
 type Sim struct {
 	rng        *rand.Rand
+	text       string // of the pipeline
 	plan       *pipeline.Plan
 	disk       *Memory
 	st         *faulty
@@ -33,13 +34,15 @@ type Sim struct {
 	todo       []oracle.Record // not produced yet
 	sink       *simSink        // nil: dead letters are kept in the store
 	lossy      bool            // the log may lose its beginning
-	lost       bool            // and has
+	lost       map[string]bool // and has, of these sources
+	held       *held
 	durable    map[string]event.Time
 	transcript []string
 }
 
 // simLog is one partition: what the broker has, and the reader of it.
 type simLog struct {
+	src     *pipeline.Source
 	num     int32
 	records []simRecord
 	end     int64 // of the log: behind the last record and what else is there
@@ -110,42 +113,49 @@ func (s *simSink) Flush(context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, d := range s.sent {
-		s.flushed[letter(d.Partition, d.Offset, d.View)]++
+		s.flushed[letter(d.Source, d.Partition, d.Offset, d.View)]++
 	}
 	s.sent = nil
 	return nil
 }
 
-func letter(partition int32, offset int64, view string) string {
-	return fmt.Sprintf("%d@%d %s", partition, offset, view)
+func letter(source string, partition int32, offset int64, view string) string {
+	return fmt.Sprintf("%s/%d@%d %s", source, partition, offset, view)
 }
+
+// String names the partition.
+func (l *simLog) String() string { return fmt.Sprintf("%s/%d", l.src.Name, l.num) }
 
 // NewSim makes a run; dir is for the pipeline's schema.
 func NewSim(seed uint64, dir string) (*Sim, error) {
 	rng := rand.New(rand.NewPCG(seed, 3))
 	deck := Pairs(seed)
-	c, err := Random(rng, dir, Options{Pairs: deck[:6], Small: true, Order: rng.IntN(2) == 0})
+	brief := rng.IntN(3) > 0 // history is short, beside the time that the events span
+	c, err := Random(rng, dir, Options{
+		Pairs: deck[:6], Kinds: KindsOf(seed), Small: true, Order: rng.IntN(2) == 0, Brief: [2]bool{brief, brief && rng.IntN(2) == 0},
+	})
 	if err != nil {
 		return nil, err
 	}
-	src := c.Plan.Sources[0]
-	src.Idle = event.Minute
-	src.Dead = pipeline.DeadLetters{Budget: 1 << 30, Keep: 100_000 * event.Day}
 	s := &Sim{
-		rng: rng, plan: c.Plan, disk: &Memory{}, shards: pick(rng, []int{1, 2, 3}),
-		lossy: rng.IntN(12) == 0, durable: map[string]event.Time{},
+		rng: rng, text: c.Text, plan: c.Plan, disk: &Memory{}, shards: pick(rng, []int{1, 2, 3}),
+		lossy: rng.IntN(12) == 0, lost: map[string]bool{}, durable: map[string]event.Time{},
 	}
 	s.set(base)
 	if rng.IntN(2) == 0 {
-		s.disk.Entries, s.disk.Bytes = 8, 300<<10
+		s.disk.Entries, s.disk.Bytes = 12, 300<<10
 	}
 	if rng.IntN(2) == 0 {
 		s.sink = &simSink{flushed: map[string]int{}}
 	}
 	parts := 1 + rng.IntN(3)
-	s.todo = Records(rng, src, Stream{Records: 20 + rng.IntN(150), Partitions: parts, Users: 3})
-	for i := range parts {
-		s.logs = append(s.logs, &simLog{num: int32(i)})
+	s.todo = Records(rng, c.Plan, Stream{Records: 20 + rng.IntN(150), Partitions: parts, Users: 3, Copies: pick(rng, []float64{0, 0.1, 0.5})})
+	for _, src := range c.Plan.Sources {
+		src.Idle = event.Minute
+		src.Dead = pipeline.DeadLetters{Budget: 1 << 30, Keep: 100_000 * event.Day}
+		for i := range parts {
+			s.logs = append(s.logs, &simLog{src: src, num: int32(i)})
+		}
 	}
 	s.say("%d records in %d partitions over %d shards", len(s.todo), parts, s.shards)
 	return s, nil
@@ -159,6 +169,9 @@ func (s *Sim) now() event.Time { return event.Time(s.clock.Load()) }
 
 func (s *Sim) set(t event.Time) { s.clock.Store(int64(t)) }
 
+// Text is the pipeline of the run.
+func (s *Sim) Text() string { return s.text }
+
 // Transcript lists what happened.
 func (s *Sim) Transcript() []string { return s.transcript }
 
@@ -169,16 +182,18 @@ func (s *Sim) open() error {
 		return err
 	}
 	s.st = &faulty{Store: st, left: -1}
-	opt := feature.Options{Shards: s.shards, Now: s.now, AcceptLoss: s.lossy, Dead: map[string]feature.DeadSink{}}
+	opt := feature.Options{Shards: s.shards, Now: s.now, AcceptLoss: s.lossy, Dead: map[string]feature.DeadSink{}, After: ticks(nil).after}
 	if s.sink != nil {
 		s.sink.sent = nil // what the last process had queued is gone
-		opt.Dead["e"] = s.sink
+		for _, src := range s.plan.Sources {
+			opt.Dead[src.Name] = s.sink
+		}
 	}
 	if s.store, err = feature.Open(s.st, s.plan, opt); err != nil {
 		return fmt.Errorf("open: %w", err)
 	}
 	for _, l := range s.logs {
-		l.part = s.store.Partition(s.plan.Sources[0], l.num)
+		l.part = s.store.Partition(l.src, l.num)
 	}
 	for _, l := range s.logs {
 		l.next, _ = l.part.Next()
@@ -187,12 +202,12 @@ func (s *Sim) open() error {
 			l.behind = seen.Offset + 1
 		}
 		if l.behind > l.end {
-			return fmt.Errorf("partition %d had seen %d, and the log ends at %d", l.num, l.behind, l.end)
+			return fmt.Errorf("%s had seen %d, and the log ends at %d", l, l.behind, l.end)
 		}
-		s.say("partition %d: from %d, behind %d", l.num, l.next, l.behind)
+		s.say("%s: from %d, behind %d", l, l.next, l.behind)
 		if l.next < l.start {
-			s.say("partition %d: lost %d to %d", l.num, l.next, l.start)
-			s.lost = true
+			s.say("%s: lost %d to %d", l, l.next, l.start)
+			s.lost[l.src.Name] = true
 			if err := l.part.Lost(l.next, l.start); err != nil {
 				return err
 			}
@@ -209,6 +224,7 @@ func (s *Sim) open() error {
 
 // restart ends the process, cleanly or not, and starts the next one.
 func (s *Sim) restart(ctx context.Context, crash bool) error {
+	s.letGo()
 	if crash {
 		s.st.set(func() { s.st.dead = true })
 	}
@@ -267,6 +283,12 @@ func (s *Sim) Run(ctx context.Context) error {
 	}
 	if err := s.Check(ctx, 6); err != nil {
 		return err
+	}
+	if err := s.sweep(ctx); err != nil {
+		return err
+	}
+	if err := s.Check(ctx, 2); err != nil {
+		return fmt.Errorf("after a sweep: %w", err)
 	}
 	if err := s.restart(ctx, false); err != nil {
 		return err

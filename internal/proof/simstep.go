@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sort"
 
 	"github.com/penstock-ml/penstock/event"
 	"github.com/penstock-ml/penstock/feature"
 	"github.com/penstock-ml/penstock/internal/oracle"
+	"github.com/penstock-ml/penstock/pipeline"
 )
 
 // step is one thing that happens.
@@ -19,8 +21,10 @@ func (s *Sim) step(ctx context.Context) error {
 		return nil
 	case n < 65:
 		return s.poll(ctx)
-	case n < 78:
+	case n < 74:
 		return s.flush(ctx)
+	case n < 78:
+		return s.sweep(ctx)
 	case n < 84:
 		s.tick()
 		return nil
@@ -31,7 +35,9 @@ func (s *Sim) step(ctx context.Context) error {
 		return nil
 	case n < 92:
 		return s.restart(ctx, s.rng.IntN(2) == 0)
-	case n < 93 && s.rng.IntN(25) == 0:
+	case n < 95:
+		return s.hold(ctx)
+	case n < 96 && s.rng.IntN(25) == 0:
 		return s.fillDisk(ctx)
 	}
 	return s.Check(ctx, 1)
@@ -42,7 +48,7 @@ func (s *Sim) step(ctx context.Context) error {
 func (s *Sim) produce() {
 	n := min(1+s.rng.IntN(30), len(s.todo))
 	for _, r := range s.todo[:n] {
-		l := s.logs[r.Partition]
+		l := s.log(r)
 		x := simRecord{Record: r, timestamp: r.Arrival}
 		switch s.rng.IntN(20) {
 		case 0:
@@ -54,17 +60,27 @@ func (s *Sim) produce() {
 		l.records = append(l.records, x)
 		l.end = r.Offset + 1
 		if s.rng.IntN(10) == 0 { // the marker of a transaction, where the next record leaves room
-			l.end = l.room(s.todo[n:], r.Partition)
+			l.end = l.room(s.todo[n:])
 		}
 	}
 	s.todo = s.todo[n:]
 	s.say("%d records produced", n)
 }
 
+// log is the partition of a record.
+func (s *Sim) log(r oracle.Record) *simLog {
+	for _, l := range s.logs {
+		if l.src.Index == r.Source && l.num == r.Partition {
+			return l
+		}
+	}
+	panic("proof: a record of no partition")
+}
+
 // room is an end of the log at or before the next record of the partition.
-func (l *simLog) room(rest []oracle.Record, num int32) int64 {
+func (l *simLog) room(rest []oracle.Record) int64 {
 	for _, r := range rest {
-		if r.Partition == num {
+		if r.Source == l.src.Index && r.Partition == l.num {
 			return r.Offset
 		}
 	}
@@ -111,10 +127,10 @@ func (s *Sim) poll(ctx context.Context) error {
 		return err
 	}
 	l.next = end
-	s.say("partition %d: %d records, up to %d", l.num, len(batch), end)
-	if atEnd && len(batch) == 0 && s.now().Sub(l.last) >= s.plan.Sources[0].Idle {
+	s.say("%s: %d records, up to %d", l, len(batch), end)
+	if atEnd && len(batch) == 0 && s.now().Sub(l.last) >= l.src.Idle {
 		l.part.Leave()
-		s.say("partition %d left", l.num)
+		s.say("%s left", l)
 	}
 	return nil
 }
@@ -162,6 +178,26 @@ func (s *Sim) flush(ctx context.Context) error {
 	return nil
 }
 
+// sweep lets the sweeper walk through all that is stored.
+func (s *Sim) sweep(ctx context.Context) error {
+	trimmed := s.trimmed()
+	if err := s.store.Sweep(ctx); err != nil {
+		return err
+	}
+	s.say("swept")
+	if s.trimmed() > trimmed {
+		s.say("rows were trimmed")
+	}
+	return nil
+}
+
+func (s *Sim) trimmed() (n int64) {
+	for _, v := range s.store.Stats().Stored {
+		n += v.Trimmed
+	}
+	return n
+}
+
 // fillDisk lets the disk be full for a while: nothing can be made durable, who wants a cut hears of it, and
 // nothing is lost.
 func (s *Sim) fillDisk(ctx context.Context) error {
@@ -181,7 +217,7 @@ func (s *Sim) fillDisk(ctx context.Context) error {
 }
 
 // known lists the records handed over, as they arrived.
-func (s *Sim) known() (out []oracle.Record, total int) {
+func (s *Sim) known() (out []oracle.Record) {
 	for _, l := range s.logs {
 		for _, r := range l.records {
 			if r.Offset < l.next {
@@ -189,7 +225,7 @@ func (s *Sim) known() (out []oracle.Record, total int) {
 			}
 		}
 	}
-	return out, len(out)
+	return out
 }
 
 // Check compares counts, dead letters and answers with the oracle's over the records handed over so far.
@@ -197,67 +233,77 @@ func (s *Sim) Check(ctx context.Context, questionsOfEach int) error {
 	if err := s.flush(ctx); err != nil {
 		return err
 	}
-	records, n := s.known()
-	ins := byView(s.plan, records)
-	stats := s.store.Stats()
-	for i := range ins {
-		for _, v := range stats.Views {
-			if v.Name == ins[i].View.Name {
-				// Partitions leave by the clock: what is asked is only that it does not move back.
-				ins[i].Horizon = v.Horizon
-			}
+	records := s.known()
+	whole := s.whole(records)
+	if len(s.lost) > 0 {
+		return s.checkLost(ctx, whole, s.store.Stats())
+	}
+	var behind *simLog // durable heads had seen more of it than was re-read so far
+	for _, l := range s.logs {
+		if l.next < l.behind {
+			behind = l
 		}
 	}
-	if s.lost {
-		return s.checkLost(ctx, ins, stats)
-	}
-	if err := checkCounts(s.store, ins, n); err != nil {
+	if err := checkCounts(s.store, whole, records, behind == nil); err != nil {
 		return err
 	}
-	ready := s.store.Ready()
-	for _, l := range s.logs {
-		if l.next < l.behind { // durable heads had seen more than was re-read so far
-			if ready == nil {
-				return fmt.Errorf("ready, and partition %d is at %d of %d", l.num, l.next, l.behind)
-			}
-			return nil
-		}
-	}
-	if ready != nil {
+	switch ready := s.store.Ready(); {
+	case behind != nil && ready == nil:
+		return fmt.Errorf("ready, and %s is at %d of %d", behind, behind.next, behind.behind)
+	case behind != nil:
+		return nil
+	case ready != nil:
 		return fmt.Errorf("all is re-read: %w", ready)
 	}
-	if err := s.checkDead(ins); err != nil {
+	if err := s.checkDead(whole); err != nil {
 		return err
 	}
-	for i := range ins {
-		ask := questions(s.rng, &ins[i], questionsOfEach)
-		if err := check(ctx, s.store, s.store.NewReader(), &ins[i], ask); err != nil {
+	readers := []reader{s.store.NewReader()}
+	if s.rng.IntN(3) == 0 {
+		cut, err := s.store.Cut(ctx)
+		if err != nil {
 			return err
 		}
+		defer cut.Close()
+		readers = append(readers, cut.NewReader())
 	}
-	s.say("checked %d records", n)
+	for _, x := range whole.Views {
+		ask := questions(s.rng, x, questionsOfEach)
+		for _, r := range readers {
+			if err := check(ctx, s.store, r, whole, x, ask); err != nil {
+				return err
+			}
+		}
+		s.note(x, ask)
+	}
+	s.say("checked %d records", len(records))
 	return nil
 }
 
 // checkLost: after a loss answers are incomplete, and the counts still add up to what was read.
-func (s *Sim) checkLost(ctx context.Context, ins []oracle.Ingested, stats feature.Stats) error {
+func (s *Sim) checkLost(ctx context.Context, whole *oracle.Whole, stats feature.Stats) error {
+	read := map[string]int64{}
+	for _, src := range stats.Sources {
+		read[src.Name] = src.Read
+	}
 	for _, v := range stats.Views {
-		if sum := v.Applied + v.Filtered + v.Duplicate + v.Late + v.Dead; sum != stats.Sources[0].Read {
-			return fmt.Errorf("view %s: outcomes add up to %d of %d records", v.Name, sum, stats.Sources[0].Read)
+		if sum := v.Applied + v.Filtered + v.Duplicate + v.Late + v.Dead; sum != read[v.Source] {
+			return fmt.Errorf("view %s: outcomes add up to %d of %d records of %s", v.Name, sum, read[v.Source], v.Source)
 		}
 	}
 	var out feature.Vector
-	for i := range ins {
-		sel, err := s.store.Select(feature.Selection{View: ins[i].View.Name})
+	for _, x := range whole.Views {
+		sel, err := s.store.Select(feature.Selection{View: x.View.Name})
 		if err != nil {
 			return err
 		}
-		for _, q := range questions(s.rng, &ins[i], 2) {
+		lost := slices.ContainsFunc(x.View.Branches(), func(b *pipeline.Branch) bool { return s.lost[b.Source.Name] })
+		for _, q := range questions(s.rng, x, 2) {
 			if err := s.store.NewReader().Read(ctx, sel, q.Key, nil, feature.Instant{AsOf: q.AsOf}, &out); err != nil {
 				return err
 			}
 			for j, st := range out.Status {
-				if st != feature.Incomplete && st != feature.BeforeHistory {
+				if lost && st != feature.Incomplete && st != feature.BeforeHistory {
 					return fmt.Errorf("%s of %s is %s after a loss", sel.Columns[j].Name, q, st)
 				}
 			}
@@ -268,15 +314,17 @@ func (s *Sim) checkLost(ctx context.Context, ins []oracle.Ingested, stats featur
 }
 
 // checkDead: every dead or late record is stored once, or was sent once at least.
-func (s *Sim) checkDead(ins []oracle.Ingested) error {
+func (s *Sim) checkDead(whole *oracle.Whole) error {
 	want := map[string]bool{}
-	for _, in := range ins {
-		for _, v := range in.Verdicts {
-			switch {
-			case v.Outcome == oracle.Late, v.Outcome == oracle.Dead && v.Reason == "key":
-				want[letter(v.Partition, v.Offset, in.View.Name)] = true
-			case v.Outcome == oracle.Dead:
-				want[letter(v.Partition, v.Offset, "")] = true
+	for _, x := range whole.Views {
+		for i, b := range x.View.Branches() {
+			for _, v := range x.Feeds[i].Verdicts {
+				switch {
+				case v.Outcome == oracle.Late, v.Outcome == oracle.Dead && v.Reason == "key":
+					want[letter(b.Source.Name, v.Partition, v.Offset, x.View.Name)] = true
+				case v.Outcome == oracle.Dead:
+					want[letter(b.Source.Name, v.Partition, v.Offset, "")] = true
+				}
 			}
 		}
 	}
@@ -284,7 +332,7 @@ func (s *Sim) checkDead(ins []oracle.Ingested) error {
 	if s.sink != nil {
 		got = s.sink.flushed
 	} else if err := s.store.StoredDead(func(d *feature.DeadLetter) error {
-		got[letter(d.Partition, d.Offset, d.View)]++
+		got[letter(d.Source, d.Partition, d.Offset, d.View)]++
 		return nil
 	}); err != nil {
 		return err
