@@ -117,6 +117,8 @@ var aggregateDocs = map[string]string{
 	"covariance":      "The covariance of two columns, of the sample (n-1).",
 	"covariance_pop":  "The covariance of the population.",
 	"correlation":     "Pearson's correlation of two columns.",
+	"arg_max":         "The value of one column in the event in which a second one is the greatest; of several the greatest value.",
+	"arg_min":         "The value of one column in the event in which a second one is the least; of several the least value.",
 	"collect_list":    "A list of the latest `limit` values, the oldest first.",
 	"collect_set":     "A list of the different values, ascending, at most `limit`.",
 }

@@ -87,6 +87,7 @@ var otherNames = map[string]string{
 	"corr": "correlation", "covar": "covariance", "cov": "covariance", "covar_samp": "covariance", "covar_pop": "covariance_pop", "regr_slope": "slope", "trend": "slope",
 	"string_agg": "collect_list", "listagg": "collect_list", "group_concat": "collect_list", "alpha": "half_life", "span": "half_life",
 	"count_if": `count: "*", where: …`, "countif": `count: "*", where: …`, "sum_if": "sum: amount, where: …", "sumif": "sum: amount, where: …", "avg_if": "avg: amount, where: …",
+	"max_by": "arg_max: [merchant, amount]", "min_by": "arg_min: [merchant, amount]", "argmax": "arg_max: [merchant, amount]", "argmin": "arg_min: [merchant, amount]",
 	"group_by": "by", "filter": "where", "over": "window",
 }
 

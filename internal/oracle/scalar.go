@@ -31,6 +31,8 @@ func (e evaluation) scalar(c *agg.Call, g *agg.Group, in []sample) result {
 	switch c.Func {
 	case agg.Covariance, agg.CovariancePop, agg.Correlation:
 		return exact(pairs(c.Func, in))
+	case agg.ArgMax, agg.ArgMin:
+		return exact(argument(c.Func, in))
 	case agg.Slope:
 		return exact(slope(in, c.Per))
 	case agg.Rate:
@@ -259,4 +261,20 @@ func below(v event.Value, edge float64) bool {
 		return v.Double() < edge
 	}
 	return number(v).Cmp(new(big.Rat).SetFloat64(edge)) < 0
+}
+
+// argument is the value of the sample whose second value is the greatest or least; ties: the greatest or least
+// value.
+func argument(f agg.Func, in []sample) event.Value {
+	in = slices.Clone(in)
+	slices.SortFunc(in, func(a, b sample) int {
+		if c := event.Compare(a.second, b.second); c != 0 {
+			return c
+		}
+		return event.Compare(a.value, b.value)
+	})
+	if f == agg.ArgMin {
+		return tidy(in[0].value)
+	}
+	return tidy(in[len(in)-1].value)
 }

@@ -59,6 +59,8 @@ const (
 	Correlation
 	CollectList
 	CollectSet
+	ArgMax
+	ArgMin
 )
 
 // Parts is the set of things a Partial keeps for one group; functions share them.

@@ -77,6 +77,8 @@ var functions = [...]function{
 	Quantiles:      {name: "quantiles", params: []string{"q", "accuracy"}, least: 1, most: 1, keeps: []Kept{KeepQuantiles}, bind: bindQuantiles},
 	Median:         {name: "median", params: []string{"accuracy"}, least: 1, most: 1, keeps: []Kept{KeepQuantiles}, bind: bindQuantiles},
 	Histogram:      {name: "histogram", params: []string{"buckets"}, least: 1, most: 1, keeps: []Kept{KeepHistogram}, bind: bindHistogram},
+	ArgMax:         {name: "arg_max", least: 2, most: 2, keeps: []Kept{KeepArgMax}, bind: bindArgument},
+	ArgMin:         {name: "arg_min", least: 2, most: 2, keeps: []Kept{KeepArgMin}, bind: bindArgument},
 	Drawdown:       {name: "drawdown", least: 1, most: 1, ordered: true, keeps: []Kept{KeepDrawdown}, bind: bindDrawdown},
 }
 

@@ -26,6 +26,8 @@ const (
 	KeepQuantiles                      // a sketch of the distribution
 	KeepHistogram                      // counts between Bounds
 	KeepDrawdown                       // the largest fall from an earlier peak
+	KeepArgMax                         // the value at the greatest of a second column
+	KeepArgMin                         // the value at the least of a second column
 )
 
 // ordered tells whether the structure unites in tie order only.
@@ -96,6 +98,8 @@ func newKeeper(g *Group) keeper {
 		return newHistogram(g)
 	case KeepDrawdown:
 		return newDrawdown(g)
+	case KeepArgMax, KeepArgMin:
+		return newArgument(g)
 	}
 	panic("agg: unknown structure")
 }

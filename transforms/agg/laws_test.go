@@ -170,6 +170,8 @@ var lawFuncs = []struct {
 	{Covariance, Params{}},
 	{CovariancePop, Params{}},
 	{Correlation, Params{}},
+	{ArgMax, Params{}},
+	{ArgMin, Params{}},
 	{Slope, Params{}},
 	{Slope, Params{Per: event.Day}},
 	{Rate, Params{}},

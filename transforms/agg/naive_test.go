@@ -60,6 +60,8 @@ func naive(rows []event.Row, g Group, c *Call, at At) Answer {
 		a.Value = tidy(best.Values[g.Input])
 	case Rate, TimeSinceLast, TimeBetween:
 		a.Value = naiveTimes(rows, g, c, at)
+	case ArgMax, ArgMin:
+		a.Value = naiveArgument(rows, g, f)
 	case Slope, Covariance, CovariancePop, Correlation:
 		a.Value = naivePair(rows, g, c)
 	case Skew, SkewPop, Kurtosis, KurtosisPop:
