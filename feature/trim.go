@@ -34,7 +34,7 @@ func trims(v *pipeline.View) bool {
 		return false
 	}
 	for _, f := range v.Features {
-		if f.Window.Kind == window.Session || f.Window.Kind == window.LastN && f.Filter >= len(v.Filters) {
+		if f.Window.Kind == window.LastN && f.Filter >= len(v.Filters) {
 			return false
 		}
 	}
@@ -85,7 +85,7 @@ func (v *view) trimmer() (t trimmer, ok bool) {
 	t = trimmer{horizon: limit.Add(-v.plan.History), old: limit.Add(-v.plan.Keep), seen: event.MinTime, least: event.MaxTime}
 	t.unknown = v.since(t.horizon)
 	if !v.bounded {
-		t.seen = event.MaxTime // a base or a last row makes it known
+		t.seen = event.MaxTime // a base, a last row or that of a session makes it known
 	}
 	return t, true
 }
@@ -138,6 +138,9 @@ func (c *committer) trim(snap state.Snapshot, w *treeWriter, x *captured, v *vie
 	}
 	w.snap, w.prefix, w.lastID = snap, string(x.key), x.lastID
 	t.w, t.reading = w, x.lastID
+	if err := t.findSessions(v.sessions, x.root, x.rows); err != nil {
+		return false, false, err
+	}
 	if err := t.findLast(v.lasts, x.root, x.rows); err != nil {
 		return false, false, err
 	}
