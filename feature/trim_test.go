@@ -170,7 +170,7 @@ func TestTrimOracle(t *testing.T) {
 		"bounded": nil, "lifetime": lifetimeFeatures, "last": lastFeatures, "last and lifetime": slices.Concat(lifetimeFeatures, lastFeatures),
 		"session": sessionFeatures, "all": slices.Concat(lifetimeFeatures, lastFeatures, sessionFeatures),
 	} {
-		for seed := range uint64(4) {
+		for seed := range uint64(3) {
 			t.Run(fmt.Sprint(name, seed), func(t *testing.T) { trimRun(t, seed, more) })
 		}
 	}
@@ -184,9 +184,9 @@ func trimRun(t *testing.T, seed uint64, more []string) {
 	history := []string{"2m", "20m", "1h", "4h"}[rng.IntN(4)]
 	plan := testPlan(t, trimPipeline(history, append(draw(rng, boundedFeatures, 1+rng.IntN(6)), draw(rng, more, 1+rng.IntN(6))...)))
 	users := []int{1, 3, 10, 200}[rng.IntN(4)]
-	n := 5000
+	n := 3500
 	if users <= 3 {
-		n = 2100 // the oracle reads all rows of an entity for every cell
+		n = 1300 // the oracle reads all rows of an entity for every cell
 	}
 	records := randomEvents(rng, plan, n, 1+rng.IntN(3), users)
 	st := state.NewMemory()
