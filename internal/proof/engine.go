@@ -166,7 +166,7 @@ func (run Run) feed(ctx context.Context, rng *rand.Rand, s *feature.Store, clock
 			return err
 		}
 		if run.Flushes && rng.IntN(8) == 0 {
-			if err := s.Flush(ctx); err != nil {
+			if err := settle(ctx, rng, s); err != nil {
 				return err
 			}
 		}
@@ -180,6 +180,14 @@ func (run Run) feed(ctx context.Context, rng *rand.Rand, s *feature.Store, clock
 		}
 	}
 	return nil
+}
+
+// settle makes durable what was handed over, and trims perhaps.
+func settle(ctx context.Context, rng *rand.Rand, s *feature.Store) error {
+	if rng.IntN(2) == 0 {
+		return s.Sweep(ctx)
+	}
+	return s.Flush(ctx)
 }
 
 // hand hands one batch of a partition over.
