@@ -64,18 +64,25 @@ func (c *Client) Export(ctx context.Context, req Request) (*Report, error) {
 		return nil, fmt.Errorf("export from %s: it sends %d files for %d", c.URL, len(done.Files), len(paths))
 	}
 	err = writeFiles(paths, names, req.Force, func(files []io.Writer) error {
+		files, sumsOf := sumFiles(files)
 		for i, w := range files {
 			if err := c.take(ctx, done.Files[i], w); err != nil {
 				return fmt.Errorf("export from %s: %w", c.URL, err)
 			}
 		}
-		return nil
+		if req.At == nil || done.Manifest == nil {
+			return nil
+		}
+		return req.At.sameBytes(sumsOf(names), done.Manifest.Penstock, done.Report)
 	})
 	if err != nil {
 		return nil, err
 	}
-	done.Report.Out = req.Out
-	return done.Report, nil
+	done.Report.Out, done.Report.Manifest = req.Out, done.Manifest
+	if done.Manifest == nil {
+		return done.Report, nil
+	}
+	return done.Report, done.Manifest.write(req.Out)
 }
 
 // run asks for an export and waits until it is done. If ctx ends before, the server is told.

@@ -52,6 +52,14 @@ type Config struct {
 	// depend on it.
 	Memory int64
 	Meter  *Meter // is told how far the export is; may be nil
+
+	// Manifest asks for a Report.Manifest; the rest is for it.
+	Manifest bool
+	Label    string // the column that predictions are about; empty: the first label
+	Options  Options
+	Meaning  PipelineReport
+	Build    Build
+	At       *At // the past that Cut is of, if a table is made again; else nil
 }
 
 // Report says what an export did.
@@ -66,12 +74,22 @@ type Report struct {
 	Differ int64          `json:"cells_that_differ"`
 	Cut    []OffsetReport `json:"cut"`
 
+	// Manifest is told if it was asked for. It stands beside the report, not in it.
+	Manifest *Manifest `json:"-"`
+
+	// Of tables that are made again: how many rows ask for instants before Kept, whose rows may have been trimmed.
+	BeforeKept int64  `json:"before_kept,omitempty"`
+	Kept       string `json:"kept,omitempty"`
+
 	// Of exports that the pipeline declares.
 	Export    string        `json:"export,omitempty"`
 	SpineRows int64         `json:"spine_rows,omitempty"` // those in the table, and those left out
 	LeftOut   *LeftOut      `json:"left_out,omitempty"`
 	Labels    []LabelReport `json:"labels,omitempty"`
 	Parts     []PartReport  `json:"parts,omitempty"` // of a split
+
+	stats *tableStats // nil without a manifest
+	kept  event.Time
 }
 
 // PartReport is a part of a split.
@@ -115,6 +133,12 @@ type Request struct {
 
 	Show func(Progress) // called about each second while it runs; may be nil
 
+	// Manifest asks for a manifest beside Out, with the name of ManifestSuffix.
+	Manifest bool
+	Label    string
+	Build    Build
+	At       *At // read this past instead of a new cut; nil: a new one
+
 	// Plan is the client's, of an Export that a server is asked for: what it declares of files is read here, and
 	// the server must have the same.
 	Plan *pipeline.Plan
@@ -134,17 +158,23 @@ func FromStore(ctx context.Context, store *feature.Store, req Request) (*Report,
 	if err != nil {
 		return nil, err
 	}
-	cut, err := store.Cut(ctx)
+	meaning := meaningOf(store, sel, declared)
+	cut, err := cutFor(ctx, store, meaning, req.At)
 	if err != nil {
-		return nil, fmt.Errorf("fix a cut: %w", err)
+		return nil, err
 	}
 	defer cut.Close()
 	var m Meter
 	defer watch(ctx, &m, req.Show)()
-	return Run(ctx, Config{
+	report, err := Run(ctx, Config{
 		Cut: cut, Selector: sel, Export: declared, Spine: req.Spine, SpineTime: req.SpineTime, Out: req.Out,
 		AsServed: req.AsServed, WithStatus: req.WithStatus, Force: req.Force, Workers: req.Workers, Memory: req.Memory, Meter: &m,
+		Manifest: req.Manifest, Label: req.Label, Options: optionsOf(&req), Meaning: meaning, Build: req.Build, At: req.At,
 	})
+	if err != nil || report.Manifest == nil {
+		return report, err
+	}
+	return report, report.Manifest.write(req.Out)
 }
 
 // Run reads the spine and writes Out. The bytes of Out depend on the spine, the selection, the
@@ -180,8 +210,17 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 		}
 	}
 	report := newReport(&cfg, l)
+	spineSum, err := cfg.sumSpine()
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Manifest {
+		report.stats = newTableStats(l, isFormat(cfg.Spine, "csv"))
+	}
+	var sums []FileReport
 	cfg.Meter.begin()
 	err = writeFiles(paths, names, cfg.Force, func(files []io.Writer) error {
+		files, sumsOf := sumFiles(files)
 		out, err := newSinks(files, &cfg, l)
 		if err != nil {
 			return err
@@ -189,15 +228,31 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 		if err := run(ctx, &cfg, sp, l, out, report); err != nil {
 			return err
 		}
-		return out.close()
+		if err := out.close(); err != nil {
+			return err
+		}
+		sums = sumsOf(names)
+		return cfg.At.sameBytes(sums, cfg.Build, report)
 	})
 	if err != nil {
-		return nil, countNulls(ctx, &cfg, err)
+		return nil, countNulls(ctx, &cfg, cfg.At.gone(err))
 	}
 	if shaped != nil {
 		shaped.report(report, paths, names)
 	}
+	if cfg.Manifest {
+		report.Manifest = newManifest(&cfg, spineSum, sums, report)
+	}
 	return report, nil
+}
+
+// sumSpine hashes the spine's file for the manifest, if a file has the rows.
+func (cfg *Config) sumSpine() (*FileReport, error) {
+	if !cfg.Manifest || cfg.Export != nil && cfg.Export.Spine.File == "" {
+		return nil, nil
+	}
+	sum, err := sumOf(cfg.Spine, cfg.SpineName)
+	return &sum, err
 }
 
 // newSinks opens what is written: a file, or one for each part of a split.
@@ -217,7 +272,10 @@ func newSinks(files []io.Writer, cfg *Config, l *layout) (sink, error) {
 }
 
 func newReport(cfg *Config, l *layout) *Report {
-	r := &Report{Out: cfg.OutName, SpineColumns: len(l.spine), AsServed: cfg.AsServed, Cut: []OffsetReport{}, Features: []FeatureReport{}}
+	r := &Report{Out: cfg.OutName, SpineColumns: len(l.spine), AsServed: cfg.AsServed, Cut: []OffsetReport{}, Features: []FeatureReport{}, kept: event.MinTime}
+	if cfg.At != nil {
+		r.kept = cfg.Cut.Kept(cfg.Selector)
+	}
 	for _, c := range cfg.Selector.Columns {
 		r.Features = append(r.Features, FeatureReport{Name: c.Name, Type: c.Type.String()})
 	}

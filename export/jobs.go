@@ -26,6 +26,7 @@ type JobOptions struct {
 	Kept     int           // tables that wait to be taken, the oldest go first; 0: 16
 	Keep     time.Duration // how long a table waits since it was last asked for; 0: 1 hour
 	Stall    time.Duration // how long a client may neither send nor take; 0: 1 minute
+	Build    Build         // for manifests
 	Workers  int           // of each export; 0: half of the CPUs, so that look-ups have the others
 	Now      func() time.Time
 }
@@ -267,6 +268,7 @@ type Job struct {
 	SecondsLeft   *float64  `json:"seconds_left,omitempty"`
 	Files         []File    `json:"files,omitempty"` // when done
 	Report        *Report   `json:"report,omitempty"`
+	Manifest      *Manifest `json:"manifest,omitempty"` // if it was asked for
 	Error         *Error    `json:"error,omitempty"`
 }
 
@@ -294,6 +296,7 @@ func (j *Jobs) describe(x *job) *Job {
 			d.SecondsLeft = &s
 		}
 	case Done:
+		d.Manifest = x.report.Manifest
 		for i, path := range x.paths {
 			f := File{Name: filepath.Base(x.names[i]), URL: Path + "/" + x.id + "/files/" + fmt.Sprint(i)}
 			if info, err := os.Stat(path); err == nil {

@@ -190,6 +190,19 @@ func (q *query) encode() string {
 	if q.req.Fast {
 		v.Set("fast", "true")
 	}
+	if q.req.Manifest {
+		v.Set("manifest", "true")
+	}
+	if q.req.Label != "" {
+		v.Set("label", q.req.Label)
+	}
+	if q.req.At != nil {
+		at, err := json.Marshal(q.req.At)
+		if err != nil { // texts and numbers: cannot happen
+			panic(err)
+		}
+		v.Set("at", string(at))
+	}
 	return v.Encode()
 }
 
@@ -218,11 +231,20 @@ func parseQuery(raw string) (*query, error) {
 			q.req.Selection.Features = strings.Split(v, ",")
 		case "spine_time":
 			q.req.SpineTime = v
-		case "as_served", "with_status", "fast":
+		case "label":
+			q.req.Label = v
+		case "at":
+			q.req.At = &At{}
+			if err := json.Unmarshal([]byte(v), q.req.At); err != nil {
+				return nil, mistake("malformed", "", "the query's at: %v", err)
+			}
+		case "as_served", "with_status", "fast", "manifest":
 			if v != "true" {
 				return nil, mistake("malformed", "it is true or not given", "the query's %s is %s", key, quote(v))
 			}
-			*map[string]*bool{"as_served": &q.req.AsServed, "with_status": &q.req.WithStatus, "fast": &q.req.Fast}[key] = true
+			*map[string]*bool{
+				"as_served": &q.req.AsServed, "with_status": &q.req.WithStatus, "fast": &q.req.Fast, "manifest": &q.req.Manifest,
+			}[key] = true
 		default:
 			return nil, mistake("malformed", "docs/exports.md lists what it may have; are the client and the server of one version?", "the query has an unknown key %s", quote(key))
 		}
@@ -284,15 +306,17 @@ func (j *Jobs) prepare(w http.ResponseWriter, r *http.Request, x *job, q *query,
 	cfg := Config{
 		Selector: sel, Export: declared, Spine: spine, SpineName: q.spine, SpineTime: asked.SpineTime, Out: out, OutName: q.out,
 		AsServed: asked.AsServed, WithStatus: asked.WithStatus, Workers: j.opt.Workers,
+		Manifest: asked.Manifest, Label: asked.Label, Options: optionsOf(&asked), Meaning: meaningOf(j.store, sel, declared),
+		Build: j.opt.Build, At: asked.At,
 	}
 	if asked.Fast {
 		cfg.Workers = runtime.GOMAXPROCS(0)
 	}
 	x.paths, x.names = cfg.outputs()
 	return j.start(x, func(ctx context.Context, m *Meter) (*Report, error) {
-		cut, err := j.store.Cut(ctx)
+		cut, err := cutFor(ctx, j.store, cfg.Meaning, cfg.At)
 		if err != nil {
-			return nil, fmt.Errorf("fix a cut: %w", err)
+			return nil, err
 		}
 		defer cut.Close()
 		cfg.Cut, cfg.Meter = cut, m

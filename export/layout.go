@@ -72,7 +72,7 @@ func (l *layout) carry(cfg *Config, sp spine) error {
 			return mistake("malformed", "write .parquet, or leave the column out of the spine",
 				"spine %s: column %q is nested, and %s cannot carry it", cfg.SpineName, c.name, formatNames[out])
 		}
-		need[i] = need[i] || out != "parquet"
+		need[i] = need[i] || out != "parquet" || cfg.Manifest && !c.nested
 	}
 	sp.need(need)
 	if out != "avro" {

@@ -17,6 +17,12 @@ type sink interface {
 
 func (r *Report) add(c *chunk) {
 	r.Rows += int64(c.rows)
+	if r.stats != nil {
+		r.stats.add(c)
+	}
+	if r.kept != event.MinTime {
+		r.countKept(r.kept, c.instants)
+	}
 	for f := range r.Features {
 		for _, v := range c.answers[f] {
 			if v.IsNull() {

@@ -18,7 +18,7 @@ type Cut struct {
 	snap    *sharedSnapshot
 	offsets map[*source]map[int32]int64
 	minWM   map[*source]event.Time
-	latest  map[*source]event.Time
+	kept    map[*view]event.Time      // the least instants whose rows trimming has left for certain
 	united  map[*view]map[int32]int64 // offsets by lane, of views of several sources
 	closed  sync.Once
 
@@ -33,22 +33,42 @@ func (s *Store) Cut(ctx context.Context) (*Cut, error) {
 	}
 	s.holdLimits()
 	defer s.releaseLimits()
-	c := &Cut{s: s, offsets: map[*source]map[int32]int64{}, minWM: map[*source]event.Time{}, latest: map[*source]event.Time{}}
+	c := s.newCut()
 	for _, src := range s.sources {
-		c.offsets[src] = map[int32]int64{}
 		src.mu.Lock() // no mark becomes visible meanwhile: the horizon is that of these offsets
-		c.minWM[src], c.latest[src] = event.Time(src.minWM.Load()), event.Time(src.latest.Load())
+		c.minWM[src] = event.Time(src.minWM.Load())
 		for num, p := range src.parts {
 			c.offsets[src][num] = p.reached()
 		}
 		src.mu.Unlock()
 	}
-	if err := s.flushForCut(ctx); err != nil {
+	if err := c.take(ctx); err != nil {
 		return nil, err
 	}
+	return c, nil
+}
+
+func (s *Store) newCut() *Cut {
+	c := &Cut{s: s, offsets: map[*source]map[int32]int64{}, minWM: map[*source]event.Time{}}
+	for _, src := range s.sources {
+		c.offsets[src] = map[int32]int64{}
+	}
+	return c
+}
+
+// take makes what lies below the offsets durable and takes the snapshot. Limits must be held meanwhile.
+func (c *Cut) take(ctx context.Context) error {
+	s := c.s
+	if err := s.flushForCut(ctx); err != nil {
+		return err
+	}
 	c.snap = s.snap.acquire()
-	c.united = map[*view]map[int32]int64{}
+	c.kept, c.united = map[*view]event.Time{}, map[*view]map[int32]int64{}
 	for _, v := range s.views {
+		c.kept[v] = event.MinTime
+		if t, ok := v.trimmer(); ok {
+			c.kept[v] = t.horizon
+		}
 		if len(v.srcs) < 2 {
 			continue
 		}
@@ -59,7 +79,7 @@ func (s *Store) Cut(ctx context.Context) (*Cut, error) {
 			}
 		}
 	}
-	return c, nil
+	return nil
 }
 
 // lanes are the offsets of the cut by the lanes of a view.

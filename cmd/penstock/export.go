@@ -32,6 +32,7 @@ type exportCmd struct {
 	SpineTime  string   `placeholder:"COL" help:"The spine's time column; default event_time, else its only timestamp column."`
 	AsServed   bool     `help:"Use only events that had arrived by each row's instant."`
 	WithStatus bool     `help:"Add a status column for each feature."`
+	Label      string   `placeholder:"COL" help:"The column that the manifest's statistics tell how well others predict; default the first label of --export."`
 	Force      bool     `help:"Replace an existing OUT."`
 	Fast       bool     `help:"Let the server use all CPUs; else it leaves half of them to look-ups."`
 	JSON       bool     `name:"json" help:"Print the report as JSON."`
@@ -54,6 +55,7 @@ func (c exportCmd) Run(e *env) error {
 		Export:    c.Export,
 		Selection: feature.Selection{Set: c.Set, View: c.View, Features: c.Features},
 		Spine:     c.Spine, SpineTime: c.SpineTime, Out: c.Out, AsServed: c.AsServed, WithStatus: c.WithStatus, Force: c.Force,
+		Manifest: true, Label: c.Label, Build: thisBuild(),
 	}
 	url := c.Server
 	if url == "" {

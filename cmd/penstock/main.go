@@ -31,18 +31,19 @@ type cli struct {
 	LogFormat string `enum:"text,json" default:"text" help:"How logs are written to stderr: text or json."`
 	LogLevel  string `enum:"debug,info,warn,error" default:"info" help:"Least level that is logged."`
 
-	Demo    demoCmd    `cmd:"" help:"Show real flights as live features: a broker, a pipeline and a server in one process."`
-	Check   checkCmd   `cmd:"" help:"Find every mistake in pipeline files."`
-	Plan    planCmd    `cmd:"" help:"Tell how a pipeline file differs from the plan of a state directory."`
-	Run     runCmd     `cmd:"" help:"Consume events, keep features, serve them."`
-	Test    testCmd    `cmd:"" help:"Run tests of pipelines: events in, what is expected of features."`
-	Produce produceCmd `cmd:"" help:"Send the rows of a file to a topic, as Avro."`
-	Get     getCmd     `cmd:"" help:"Look features of one entity up."`
-	Explain explainCmd `cmd:"" help:"Tell what one value rests on: window, rows, positions, what came late."`
-	Export  exportCmd  `cmd:"" help:"Write a training table: a spine with features as of each row's instant."`
-	Verify  verifyCmd  `cmd:"" help:"Compute features again from raw rows, another way, and compare."`
-	Inspect inspectCmd `cmd:"" help:"Tell what a state directory holds."`
-	Version versionCmd `cmd:"" help:"Print version, commit and formats."`
+	Demo      demoCmd      `cmd:"" help:"Show real flights as live features: a broker, a pipeline and a server in one process."`
+	Check     checkCmd     `cmd:"" help:"Find every mistake in pipeline files."`
+	Plan      planCmd      `cmd:"" help:"Tell how a pipeline file differs from the plan of a state directory."`
+	Run       runCmd       `cmd:"" help:"Consume events, keep features, serve them."`
+	Test      testCmd      `cmd:"" help:"Run tests of pipelines: events in, what is expected of features."`
+	Produce   produceCmd   `cmd:"" help:"Send the rows of a file to a topic, as Avro."`
+	Get       getCmd       `cmd:"" help:"Look features of one entity up."`
+	Explain   explainCmd   `cmd:"" help:"Tell what one value rests on: window, rows, positions, what came late."`
+	Export    exportCmd    `cmd:"" help:"Write a training table: a spine with features as of each row's instant."`
+	Reproduce reproduceCmd `cmd:"" help:"Make a table again from its manifest, byte for byte."`
+	Verify    verifyCmd    `cmd:"" help:"Compute features again from raw rows, another way, and compare."`
+	Inspect   inspectCmd   `cmd:"" help:"Tell what a state directory holds."`
+	Version   versionCmd   `cmd:"" help:"Print version, commit and formats."`
 }
 
 // env is what a verb runs with: data goes to out, all else to errs.

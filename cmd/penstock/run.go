@@ -136,7 +136,7 @@ func startPipeline(e *env, c runCmd) (_ *running, err error) {
 	if p.log, err = openServingLog(e, plan, c.State); err != nil {
 		return nil, errors.Join(err, p.store.Close(e.ctx))
 	}
-	p.exports = export.NewJobs(p.store, export.JobOptions{Log: e.log})
+	p.exports = export.NewJobs(p.store, export.JobOptions{Log: e.log, Build: thisBuild()})
 	server := serve.New(serve.Config{
 		ServingLog: p.log,
 

@@ -1,0 +1,257 @@
+package export
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/penstock-ml/penstock/event"
+	"github.com/penstock-ml/penstock/feature"
+	"github.com/penstock-ml/penstock/pipeline"
+)
+
+// ManifestVersion is the version of the manifests that this package writes.
+const ManifestVersion = 1
+
+// ManifestSuffix is what the name of a manifest has behind that of its table.
+const ManifestSuffix = ".manifest.json"
+
+// Manifest says how a table was made: enough to make it again, byte for byte.
+type Manifest struct {
+	Version    int            `json:"manifest"`
+	Penstock   Build          `json:"penstock"`
+	Pipeline   PipelineReport `json:"pipeline"`
+	Options    Options        `json:"options"`
+	Spine      *FileReport    `json:"spine,omitempty"` // nothing if no file has the rows
+	Cut        CutReport      `json:"cut"`
+	Out        []FileReport   `json:"out"` // a file, or one for each part of a split
+	Rows       int64          `json:"rows"`
+	Differ     int64          `json:"cells_that_differ"`
+	Statistics *Statistics    `json:"statistics"`
+}
+
+// Build is the program that wrote a table.
+type Build struct {
+	Version string `json:"version"`
+	Commit  string `json:"commit"`
+}
+
+// PipelineReport says what a selection meant.
+type PipelineReport struct {
+	Name string `json:"name"`
+	File string `json:"file"`
+	// Definition is the SHA-256 of all that decides the values of the selection, versions of views included.
+	Definition string       `json:"definition"`
+	Views      []ViewReport `json:"views"`
+}
+
+// ViewReport is a view that was read, and the hash of its definition.
+type ViewReport struct {
+	Name    string `json:"name"`
+	Version string `json:"version"`
+	History string `json:"history"`
+}
+
+// Options are what was asked for, as Request has it.
+type Options struct {
+	Export     string   `json:"export,omitempty"`
+	Set        string   `json:"set,omitempty"`
+	View       string   `json:"view,omitempty"`
+	Features   []string `json:"features,omitempty"`
+	SpineTime  string   `json:"spine_time,omitempty"`
+	AsServed   bool     `json:"as_served"`
+	WithStatus bool     `json:"with_status"`
+}
+
+// FileReport is a file and the hash of its bytes.
+type FileReport struct {
+	Path   string `json:"path"`
+	Bytes  int64  `json:"bytes"`
+	SHA256 string `json:"sha256"`
+}
+
+// CutReport is the cut that was read.
+type CutReport struct {
+	Offsets    []OffsetReport    `json:"offsets"`
+	Watermarks []WatermarkReport `json:"watermarks"`
+}
+
+// WatermarkReport is the least watermark of a source's partitions; Least is nothing if there was none yet.
+type WatermarkReport struct {
+	Source string `json:"source"`
+	Least  string `json:"least,omitempty"`
+}
+
+// At is a past that a request reads, what its selection must mean, and what must come of it.
+type At struct {
+	Pipeline PipelineReport `json:"pipeline"`
+	Cut      CutReport      `json:"cut"`
+	Out      []FileReport   `json:"-"`
+	Penstock Build          `json:"-"`
+}
+
+func optionsOf(r *Request) Options {
+	return Options{
+		Export: r.Export, Set: r.Selection.Set, View: r.Selection.View, Features: r.Selection.Features, SpineTime: r.SpineTime,
+		AsServed: r.AsServed, WithStatus: r.WithStatus,
+	}
+}
+
+// meaningOf says what a selection means, in an export that is declared or not.
+func meaningOf(store *feature.Store, sel *feature.Selector, declared *pipeline.Export) PipelineReport {
+	m := store.Meaning(sel)
+	p := PipelineReport{Name: m.Pipeline, File: m.Path, Definition: m.Definition}
+	if declared != nil {
+		sum := sha256.Sum256([]byte(m.Definition + " " + declared.Version(store.Plan())))
+		p.Definition = hex.EncodeToString(sum[:])
+	}
+	for _, v := range m.Views {
+		p.Views = append(p.Views, ViewReport{v.View, v.Version, v.History.String()})
+	}
+	return p
+}
+
+func cutOf(p feature.Past) CutReport {
+	c := CutReport{Offsets: []OffsetReport{}, Watermarks: []WatermarkReport{}}
+	for _, o := range p.Offsets {
+		c.Offsets = append(c.Offsets, OffsetReport(o))
+	}
+	for _, w := range p.Watermarks {
+		r := WatermarkReport{Source: w.Source}
+		if w.Least != event.MinTime {
+			r.Least = w.Least.String()
+		}
+		c.Watermarks = append(c.Watermarks, r)
+	}
+	return c
+}
+
+// past reads what cutOf wrote.
+func (c *CutReport) past() (feature.Past, error) {
+	var p feature.Past
+	for _, o := range c.Offsets {
+		p.Offsets = append(p.Offsets, feature.Offset(o))
+	}
+	for _, w := range c.Watermarks {
+		least := event.MinTime
+		if w.Least != "" {
+			var err error
+			if least, err = event.ParseTime(w.Least); err != nil {
+				return p, mistake("malformed", "", "the manifest's watermark of source %q: %v", w.Source, err)
+			}
+		}
+		p.Watermarks = append(p.Watermarks, feature.Watermark{Source: w.Source, Least: least})
+	}
+	return p, nil
+}
+
+// cutFor takes the cut that a request reads: a new one, or that of a manifest, if the selection still means the same.
+func cutFor(ctx context.Context, store *feature.Store, meaning PipelineReport, at *At) (*feature.Cut, error) {
+	if at == nil {
+		cut, err := store.Cut(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("fix a cut: %w", err)
+		}
+		return cut, nil
+	}
+	if err := at.Pipeline.sameAs(meaning); err != nil {
+		return nil, err
+	}
+	past, err := at.Cut.past()
+	if err != nil {
+		return nil, err
+	}
+	cut, err := store.CutAt(ctx, past)
+	var gone *feature.CutError
+	if errors.As(err, &gone) {
+		return nil, mistake("gone", gone.Hint, "the manifest's cut cannot be read: %s", gone.Message)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("take the manifest's cut: %w", err)
+	}
+	return cut, nil
+}
+
+// sameAs tells what of a selection is not what it was.
+func (p *PipelineReport) sameAs(now PipelineReport) error {
+	if p.Definition == now.Definition {
+		return nil
+	}
+	have := map[string]string{}
+	for _, v := range now.Views {
+		have[v.Name] = v.Version
+	}
+	for _, v := range p.Views {
+		if have[v.Name] != v.Version {
+			return mistake("changed", "use the state and the pipeline file that it was made with",
+				"view %q has another definition: version %.8s made the table, this is %.8s", v.Name, v.Version, have[v.Name])
+		}
+	}
+	return mistake("changed", "use the pipeline file that it was made with",
+		"what is exported has another definition: %.8s made the table, this is %.8s", p.Definition, now.Definition)
+}
+
+// ReadManifest reads a manifest.
+func ReadManifest(path string) (*Manifest, error) {
+	b, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, mistake("malformed", "an export writes it beside its table, as OUT"+ManifestSuffix, "manifest %s: there is no such file", path)
+	}
+	if err != nil {
+		return nil, mistake("malformed", "", "read manifest %s: %v", path, err)
+	}
+	m := &Manifest{}
+	if err := json.Unmarshal(b, m); err != nil {
+		return nil, mistake("malformed", "an export writes it beside its table, as OUT"+ManifestSuffix, "%s is not a manifest: %v", path, err)
+	}
+	if m.Version != ManifestVersion {
+		return nil, mistake("malformed", "", "manifest %s has version %d; this program reads version %d", path, m.Version, ManifestVersion)
+	}
+	if len(m.Out) == 0 || m.Statistics == nil {
+		return nil, mistake("malformed", "", "manifest %s is not whole", path)
+	}
+	return m, nil
+}
+
+// newManifest says what an export did.
+func newManifest(cfg *Config, spine *FileReport, sums []FileReport, r *Report) *Manifest {
+	return &Manifest{
+		Version: ManifestVersion, Penstock: cfg.Build, Pipeline: cfg.Meaning, Options: cfg.Options, Spine: spine,
+		Cut: cutOf(cfg.Cut.Past()), Out: sums, Rows: r.Rows, Differ: r.Differ, Statistics: r.stats.finish(cfg.Label, r.Features),
+	}
+}
+
+// write writes the manifest beside the table out, replacing one that is there: it belongs to the table.
+func (m *Manifest) write(out string) error {
+	b, err := json.MarshalIndent(m, "", "  ")
+	if err != nil {
+		return fmt.Errorf("write the manifest: %w", err)
+	}
+	path := out + ManifestSuffix
+	return writeFile(path, path, true, func(w io.Writer) error {
+		if _, err := w.Write(append(b, '\n')); err != nil {
+			return fmt.Errorf("write %s: %w", path, err)
+		}
+		return nil
+	})
+}
+
+// sumOf hashes a file.
+func sumOf(path, name string) (FileReport, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return FileReport{}, fmt.Errorf("hash %s: %w", name, err)
+	}
+	defer func() { _ = f.Close() }()
+	h := sha256.New()
+	n, err := io.Copy(h, f)
+	if err != nil {
+		return FileReport{}, fmt.Errorf("hash %s: %w", name, err)
+	}
+	return FileReport{Path: name, Bytes: n, SHA256: hex.EncodeToString(h.Sum(nil))}, nil
+}
