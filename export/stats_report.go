@@ -13,7 +13,7 @@ import (
 // Statistics say what a table holds. Counts of rows, nulls, least and greatest values are of all rows; the rest is of a
 // sample: whole tables of up to 65,536 rows, of larger or wide ones the rows of smallest hash.
 type Statistics struct {
-	Sample  int            `json:"sample_rows"`
+	Sample  int64          `json:"sample_rows"`
 	Label   string         `json:"label,omitempty"` // the column that Prediction is about
 	Columns []ColumnReport `json:"columns"`
 }
@@ -72,7 +72,7 @@ const (
 // finish makes the statistics; label is a column's name, or nothing for the first label.
 func (s *tableStats) finish(label string, differ []FeatureReport) *Statistics {
 	s.prune()
-	out := &Statistics{Sample: len(s.samples), Columns: make([]ColumnReport, 0, len(s.cols))}
+	out := &Statistics{Sample: int64(len(s.samples)), Columns: make([]ColumnReport, 0, len(s.cols))}
 	at := -1
 	for i := range s.l.table {
 		c := &s.l.table[i]

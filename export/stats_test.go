@@ -184,3 +184,34 @@ func longs(from, n int) (out []event.Value) {
 	}
 	return out
 }
+
+// TestReport: the page shows every column and needs no other file.
+func TestReport(t *testing.T) {
+	f := newFixture(t)
+	f.some()
+	var b strings.Builder
+	b.WriteString("user_id,event_time,label,<leak>\n")
+	for i := range 200 {
+		fmt.Fprintf(&b, "u%d,2013-01-05T10:00:00Z,%d,%d\n", i%3, i%2, i%2)
+	}
+	manifestOf(t, f, b.String(), "label")
+	m, err := ReadManifest(f.out("table.csv") + ManifestSuffix)
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := f.out("table.html")
+	if err := m.WriteReport(page); err != nil {
+		t.Fatal(err)
+	}
+	got := f.read(page)
+	for _, want := range []string{"<h1>", "n_1h", "&lt;leak&gt;", "nearly perfectly", "AUC 1.000", "200 rows, 5 columns", "In these cells late events", m.Out[0].SHA256, "<svg"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("the page lacks %q", want)
+		}
+	}
+	for _, not := range []string{"http://", "https://", "src=", "@import", "<leak>"} {
+		if strings.Contains(got, not) {
+			t.Errorf("the page has %q", not)
+		}
+	}
+}

@@ -32,6 +32,7 @@ type exportCmd struct {
 	SpineTime  string   `placeholder:"COL" help:"The spine's time column; default event_time, else its only timestamp column."`
 	AsServed   bool     `help:"Use only events that had arrived by each row's instant."`
 	WithStatus bool     `help:"Add a status column for each feature."`
+	Report     string   `placeholder:"FILE.html" help:"Write the statistics as a page, too."`
 	Label      string   `placeholder:"COL" help:"The column that the manifest's statistics tell how well others predict; default the first label of --export."`
 	Force      bool     `help:"Replace an existing OUT."`
 	Fast       bool     `help:"Let the server use all CPUs; else it leaves half of them to look-ups."`
@@ -89,6 +90,11 @@ func (c exportCmd) Run(e *env) error {
 		return err
 	}
 	clear()
+	if c.Report != "" {
+		if err := rep.Manifest.WriteReport(c.Report); err != nil {
+			return err
+		}
+	}
 	if c.JSON {
 		return json.NewEncoder(e.out).Encode(rep)
 	}
