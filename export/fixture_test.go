@@ -86,7 +86,7 @@ func newFixtureOf(t testing.TB, yaml string) *fixture {
 		t.Fatalf("compile: %v", diags)
 	}
 	st := state.NewMemory()
-	store, err := feature.Open(st, plan, feature.Options{Now: func() event.Time { return at("2013-01-06T00:00:00Z") }})
+	store, err := feature.Open(st, plan, feature.Options{After: never, Now: func() event.Time { return at("2013-01-06T00:00:00Z") }})
 	if err != nil {
 		t.Fatal(err)
 	}
