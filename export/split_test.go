@@ -277,3 +277,13 @@ func TestDeclaredMistakes(t *testing.T) {
 		t.Errorf("another definition: %v", err)
 	}
 }
+
+func TestPartPath(t *testing.T) {
+	for path, want := range map[string]string{
+		"o.parquet": "o.train.parquet", "a.b/o.csv.gz": "a.b/o.train.csv.gz", "o.jsonl.zst": "o.train.jsonl.zst", "/x.y/o.arrow": "/x.y/o.train.arrow",
+	} {
+		if got := partPath(path, "train"); got != want {
+			t.Errorf("%s: %s, want %s", path, got, want)
+		}
+	}
+}
