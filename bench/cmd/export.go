@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -77,33 +78,53 @@ func (p *penstock) export(ctx context.Context, c *config, k workload.Keys, but s
 	return e, nil
 }
 
+// wanted is what the oracle answers to sampled rows of a spine: each step-th.
+type wanted struct {
+	step int
+	rows []map[string]any
+}
+
+// ask answers sampled rows by the oracle.
+func ask(rows []label, o workload.Options) *wanted {
+	w := &wanted{step: max(1, len(rows)/sampled)}
+	users := map[uint32]bool{}
+	for i := 0; i < len(rows); i += w.step {
+		users[rows[i].user] = true
+	}
+	events := history(o, users)
+	for i := 0; i < len(rows); i += w.step {
+		w.rows = append(w.rows, naive(events[rows[i].user], rows[i].at))
+	}
+	return w
+}
+
 // compare reads the table and compares sampled rows of it with the oracle, cell by cell. It returns
 // the number of rows and of cells compared.
 func compare(path string, rows []label, o workload.Options, but string) (int, int, error) {
-	table, err := readTable(path)
+	return ask(rows, o).compare(path, rows, but, 0)
+}
+
+// compare is compare for a spine that was asked for; doubles may be apart by a share of within.
+func (w *wanted) compare(path string, rows []label, but string, within float64) (int, int, error) {
+	table, err := readTable(path, w.step)
 	if err != nil {
 		return 0, 0, err
 	}
 	if table.rows != len(rows) {
 		return 0, 0, fmt.Errorf("%d rows, the spine has %d", table.rows, len(rows))
 	}
-	step := max(1, len(rows)/sampled)
-	users := map[uint32]bool{}
-	for i := 0; i < len(rows); i += step {
-		users[rows[i].user] = true
-	}
-	events := history(o, users)
 	compared := 0
-	for i := 0; i < len(rows); i += step {
-		for name, want := range naive(events[rows[i].user], rows[i].at) {
+	for n, wants := range w.rows {
+		i := n * w.step
+		for name, want := range wants {
 			if name == but {
 				continue
 			}
-			got, err := table.cell(name, i)
+			got, err := table.cell(name, n)
 			if err != nil {
 				return 0, 0, err
 			}
-			if got != want {
+			if got != want && !near(got, want, within) {
 				return 0, 0, fmt.Errorf("row %d, %s at %v: %s is %v, the oracle says %v",
 					i, workload.UserID(rows[i].user), rows[i].at, name, got, want)
 			}
@@ -113,13 +134,22 @@ func compare(path string, rows []label, o workload.Options, but string) (int, in
 	return table.rows, compared, nil
 }
 
-// columns is a Parquet file in memory, by column.
+// near tells whether two doubles are apart by at most a share of within.
+func near(got, want any, within float64) bool {
+	x, ok := got.(float64)
+	y, also := want.(float64)
+	return ok && also && math.Abs(x-y) <= within*math.Abs(y)
+}
+
+// columns is each step-th row of a Parquet file in memory, by column.
 type columns struct {
-	rows    int
+	rows    int // of the file
+	step    int
+	next    int // the row that is read next
 	columns map[string][]parquet.Value
 }
 
-func readTable(path string) (*columns, error) {
+func readTable(path string, step int) (*columns, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("open the table: %w", err)
@@ -133,7 +163,7 @@ func readTable(path string) (*columns, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the table: %w", err)
 	}
-	t := &columns{rows: int(pf.NumRows()), columns: map[string][]parquet.Value{}}
+	t := &columns{rows: int(pf.NumRows()), step: step, columns: map[string][]parquet.Value{}}
 	names := pf.Schema().Columns()
 	for _, group := range pf.RowGroups() {
 		if err := t.read(group, names); err != nil {
@@ -150,6 +180,9 @@ func (t *columns) read(group parquet.RowGroup, names [][]string) error {
 	for {
 		n, err := rows.ReadRows(buf)
 		for _, row := range buf[:n] {
+			if t.next++; (t.next-1)%t.step != 0 {
+				continue
+			}
 			for _, v := range row {
 				name := names[v.Column()][0]
 				t.columns[name] = append(t.columns[name], v.Clone())
@@ -164,7 +197,7 @@ func (t *columns) read(group parquet.RowGroup, names [][]string) error {
 	}
 }
 
-// cell is a value as the oracle writes it: int64, float64, string or nil.
+// cell is a value of a row that was read, as the oracle writes it: int64, float64, string or nil.
 func (t *columns) cell(name string, row int) (any, error) {
 	col := t.columns[name]
 	if row >= len(col) {

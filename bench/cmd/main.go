@@ -39,6 +39,8 @@ type config struct {
 	tests                     string
 	fresh                     time.Duration
 	entities                  int
+	python                    string
+	most                      int
 
 	topics map[workload.Keys]*topic
 }
@@ -63,6 +65,7 @@ var steps = []step{
 	{"freshness", freshness, true, true},
 	{"restart", restart, true, true},
 	{"backfill", backfill, true, true},
+	{"tables", tables, false, true},
 	{"store", storeOff, false, true},
 	{"windows", windows, false, true},
 	{"entities", entities, false, true},
@@ -133,6 +136,8 @@ func flags(args []string) (*config, error) {
 	fs.StringVar(&c.tests, "tests", "dist", "folder of feature.test and expr.test")
 	fs.DurationVar(&c.fresh, "fresh", 20*time.Second, "how long freshness is measured")
 	fs.IntVar(&c.entities, "entities", 10_000_000, "most entities of the curve")
+	fs.StringVar(&c.python, "python", "", "a Python that has DuckDB and Polars; without it one is made")
+	fs.IntVar(&c.most, "most", 10_000_000, "most rows of a training table")
 	if err := fs.Parse(args); err != nil {
 		return nil, err
 	}
