@@ -31,6 +31,7 @@ type runner struct {
 	report  *Report
 	workers []*worker
 	answers [][]event.Value // of the chunk that is being written
+	status  [][]feature.Status
 
 	budget   int64 // bytes of chunks
 	held     atomic.Int64
@@ -52,7 +53,7 @@ func run(ctx context.Context, cfg *Config, sp spine, l *layout, out sink, report
 	for range cfg.Workers {
 		x.workers = append(x.workers, &worker{cfg: cfg, l: l, reader: cfg.Cut.NewReader(), differ: make([]int64, len(l.names))})
 	}
-	x.answers = make([][]event.Value, len(l.names))
+	x.answers, x.status = make([][]event.Value, len(l.names)), make([][]feature.Status, len(l.names))
 	x.spread = slices.ContainsFunc(l.types, func(t event.Type) bool { return inText(t.Kind) })
 	var answered []*chunk
 	for {
@@ -156,13 +157,7 @@ func (x *runner) write(ctx context.Context, chunks []*chunk, free chan<- *chunk)
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		for f := range x.answers {
-			x.answers[f] = slices.Grow(x.answers[f][:0], c.rows)[:c.rows]
-			for r := range x.answers[f] {
-				x.answers[f][r] = c.cells[f].at(r)
-			}
-			c.answers[f] = x.answers[f]
-		}
+		x.spell(c)
 		if err := x.out.write(c); err != nil {
 			return fmt.Errorf("write %s: %w", x.cfg.OutName, err)
 		}
@@ -172,6 +167,18 @@ func (x *runner) write(ctx context.Context, chunks []*chunk, free chan<- *chunk)
 		free <- c
 	}
 	return nil
+}
+
+// spell makes the values of a chunk that is written now.
+func (x *runner) spell(c *chunk) {
+	for f := range x.answers {
+		x.answers[f] = slices.Grow(x.answers[f][:0], c.rows)[:c.rows]
+		x.status[f] = slices.Grow(x.status[f][:0], c.rows)[:c.rows]
+		for r := range c.rows {
+			x.answers[f][r], x.status[f][r] = c.cells.at(r, f), c.cells.status[r*c.cells.width+f]
+		}
+		c.answers[f], c.status[f] = x.answers[f], x.status[f]
+	}
 }
 
 // answer answers all rows of chunks: first their inputs are read, then the rows by entity.
@@ -281,11 +288,16 @@ func (c *chunk) order(r int) []byte {
 
 func (c *chunk) slot(r int) int { return int(binary.BigEndian.Uint16(c.order(r))) }
 
-// cells are the answers to one feature, closer together than values are.
+// cells are the answers of a chunk, row by row: closer together than values are, and what is written at once lies
+// in one place.
 type cells struct {
-	kinds []event.Kind
-	nums  []uint64
-	text  []string // of values that have some
+	width  int // features
+	nums   []uint64
+	kinds  []event.Kind
+	status []feature.Status
+	text   []string // of the features whose values have some
+	texts  []int    // by feature: its place in text, or -1
+	held   int      // how many have one
 }
 
 // inText tells whether values of a kind hold text.
@@ -297,27 +309,35 @@ func inText(k event.Kind) bool {
 	return false
 }
 
-func (x *cells) at(r int) event.Value {
-	v := event.Value{Kind: x.kinds[r], Num: x.nums[r]}
-	if x.text != nil {
-		v.Str = x.text[r]
+func newCells(types []event.Type) cells {
+	x := cells{width: len(types), texts: make([]int, len(types))}
+	for f, t := range types {
+		if x.texts[f] = -1; inText(t.Kind) {
+			x.texts[f] = x.held
+			x.held++
+		}
+	}
+	return x
+}
+
+func (x *cells) at(r, f int) event.Value {
+	i := r*x.width + f
+	v := event.Value{Kind: x.kinds[i], Num: x.nums[i]}
+	if x.texts[f] >= 0 {
+		v.Str = x.text[r*x.held+x.texts[f]]
 	}
 	return v
 }
 
-func (x *cells) grow(rows int, text bool) {
-	x.kinds, x.nums = slices.Grow(x.kinds[:0], rows)[:rows], slices.Grow(x.nums[:0], rows)[:rows]
-	if text {
-		x.text = slices.Grow(x.text[:0], rows)[:rows]
-	}
+func (x *cells) grow(rows int) {
+	n := rows * x.width
+	x.nums, x.kinds = slices.Grow(x.nums[:0], n)[:n], slices.Grow(x.kinds[:0], n)[:n]
+	x.status, x.text = slices.Grow(x.status[:0], n)[:n], slices.Grow(x.text[:0], rows*x.held)[:rows*x.held]
 }
 
 // prepare makes room for the answers of c, and tells by what its rows are to be read.
 func (w *worker) prepare(c *chunk) {
-	for f := range c.cells {
-		c.cells[f].grow(c.rows, inText(w.l.types[f].Kind))
-		c.status[f] = slices.Grow(c.status[f][:0], c.rows)[:c.rows]
-	}
+	c.cells.grow(c.rows)
 	nk := len(w.l.keys)
 	for r := range c.rows {
 		c.orders = w.cfg.Selector.AppendOrder(c.orders, c.keys[r*nk:(r+1)*nk])

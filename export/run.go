@@ -121,7 +121,7 @@ func (w *worker) row(ctx context.Context, c *chunk, row int) error {
 		return err
 	}
 	for f := range w.served.Values {
-		if !sameCell(c.cells[f].at(row), w.served.Values[f], c.status[f][row], w.served.Status[f]) {
+		if !sameCell(c.cells.at(row, f), w.served.Values[f], c.cells.status[row*c.cells.width+f], w.served.Status[f]) {
 			w.differ[f]++
 		}
 	}
@@ -132,13 +132,12 @@ func (w *worker) row(ctx context.Context, c *chunk, row int) error {
 }
 
 func (w *worker) keep(c *chunk, row int, v *feature.Vector) {
+	at, text := row*c.cells.width, row*c.cells.held
 	for f, x := range v.Values {
-		cells := &c.cells[f]
-		cells.kinds[row], cells.nums[row] = x.Kind, x.Num
-		if cells.text != nil {
-			cells.text[row] = w.own(x.Str)
+		c.cells.kinds[at+f], c.cells.nums[at+f], c.cells.status[at+f] = x.Kind, x.Num, v.Status[f]
+		if place := c.cells.texts[f]; place >= 0 {
+			c.cells.text[text+place] = w.own(x.Str)
 		}
-		c.status[f][row] = v.Status[f]
 	}
 }
 

@@ -76,16 +76,16 @@ type chunk struct {
 	arena []byte      // behind the strings of vals, keys and req
 
 	instants []event.Time
-	keys     []event.Value   // rows × keys
-	req      []event.Value   // rows × request columns
-	answers  [][]event.Value // while the chunk is written
-	status   [][]feature.Status
+	keys     []event.Value      // rows × keys
+	req      []event.Value      // rows × request columns
+	answers  [][]event.Value    // while the chunk is written
+	status   [][]feature.Status // the same
 
 	ready bool   // instants, keys and req are read
 	part  []int8 // by row: of a split
 
 	number    int32 // among the chunks that are answered together
-	cells     []cells
+	cells     cells
 	orders    []byte   // by what rows are to be read
 	orderEnds []uint32 // by row
 	owned     int      // bytes in its arenas
@@ -108,7 +108,7 @@ func newChunk(l *layout) *chunk {
 		vals:    make([][]event.Value, len(l.spine)),
 		answers: make([][]event.Value, len(l.names)),
 		status:  make([][]feature.Status, len(l.names)),
-		cells:   make([]cells, len(l.names)),
+		cells:   newCells(l.types),
 	}
 	return c
 }
@@ -126,9 +126,7 @@ func (c *chunk) reset() {
 	c.instants, c.keys, c.req = c.instants[:0], c.keys[:0], c.req[:0]
 	c.ready, c.part = false, c.part[:0]
 	c.orders, c.orderEnds, c.owned = c.orders[:0], c.orderEnds[:0], 0
-	for f := range c.cells {
-		clear(c.cells[f].text)
-	}
+	clear(c.cells.text)
 }
 
 // own copies s into the chunk.
