@@ -104,7 +104,7 @@ func (q *planeQuery) indexable() bool { return !q.ordered && !q.derived && q.inn
 // planes as done.
 func (r *Reader) scanIndexed(sc *viewScan) (bool, error) {
 	ix := &sc.index
-	if r.cut == nil || !ix.known || ix.refused || ix.reads < 2 {
+	if r.cut == nil || !ix.known || ix.refused || ix.reads < 2 || sc.trace != nil {
 		return false, nil
 	}
 	if !ix.built {
