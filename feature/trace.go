@@ -184,6 +184,9 @@ func (c *featureTrace) below(r *Reader, sc *viewScan, e *entry, level int) error
 	if e.maxArrival <= sc.asOf && !c.t.opt.Summaries {
 		return nil
 	}
+	if err := r.ctx.Err(); err != nil {
+		return err
+	}
 	if level > 0 {
 		n, err := r.node(e)
 		if err != nil {
