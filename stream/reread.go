@@ -14,7 +14,7 @@ import (
 // partition), and counts nothing. take is told each record of a partition in the order of offsets, with the
 // arrival that it had, and why it is dead if it does not decode; it keeps nothing of it, and is never called
 // twice at a time. first are the offsets that reading began at: what lies below is not in the log any more.
-// cfg needs Plan and Store: the store knows verdicts of the clock.
+// cfg needs Plan, and Store as far as verdicts of the clock are to be those that were stored.
 //
 // A source with `start: latest` cannot be read again: where it began is not known.
 func Reread(ctx context.Context, cfg Config, src *pipeline.Source, until map[int32]int64, take func(partition int32, r *feature.Record, dead string)) (first map[int32]int64, err error) {
@@ -98,7 +98,7 @@ func (p *reread) Leave()                             {}
 func (p *reread) Lost(int64, int64) error            { return nil }
 
 func (p *reread) Arrivals() []feature.Arrival {
-	if _, ok := p.s.until[p.n]; !ok {
+	if _, ok := p.s.until[p.n]; !ok || p.s.from == nil {
 		return nil // nothing was counted of it
 	}
 	return p.s.from.Partition(p.s.src, p.n).Arrivals()
