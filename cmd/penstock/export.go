@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	neturl "net/url"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -130,6 +131,9 @@ func (c exportCmd) checkOut(plan *pipeline.Plan) error {
 	return nil
 }
 
+// gcPercent is for a process that only exports: rows that wait are most of its memory, and should not be held twice.
+const gcPercent = 50
+
 func (c exportCmd) offline(e *env, req export.Request) (*export.Report, error) {
 	plan, st, err := openState(e, c.File, c.State)
 	if err != nil {
@@ -143,6 +147,7 @@ func (c exportCmd) offline(e *env, req export.Request) (*export.Report, error) {
 	if err != nil {
 		return nil, planHint(err, c.File, c.State)
 	}
+	debug.SetGCPercent(gcPercent)
 	rep, err := export.FromStore(e.ctx, store, req)
 	return rep, errors.Join(err, store.Close(e.ctx))
 }
