@@ -1,7 +1,7 @@
 # `make` lists what there is. Logic that grows goes into scripts: .ci/ for checks, deploy/ for images,
 # bench/ for measurements.
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-fast lint fuzz kill proof bench kafka-image image compose-check clean
+.PHONY: help build demo test test-fast lint fuzz kill proof arm64 bench kafka-image image compose-check clean
 
 FUZZ_SECONDS ?= 30
 KILLS ?= 500
@@ -33,6 +33,9 @@ kill: ## kill the real program KILLS times over topics and as often over files, 
 
 proof: ## random pipelines and simulated runs against the oracle, SEEDS of each (PENSTOCK_SEED replays one)
 	PENSTOCK_SEEDS=$(SEEDS) go test -count=1 -timeout 90m ./internal/proof
+
+arm64: ## tables have the same bytes on an emulated arm64 machine (needs qemu-user)
+	PENSTOCK_ARM64=1 go test -count=1 -timeout 30m -v -run TestSameBytesOnARM64 ./export
 
 bench: ## the figures of docs/benchmarks, Kafka Streams and Flink beside them (BENCH_EVENTS, BENCH_STEPS, BENCH_FLAGS)
 	bench/run.sh

@@ -191,3 +191,44 @@ func TestManifest(t *testing.T) {
 		t.Errorf("left behind: %v", left)
 	}
 }
+
+// TestReproduceTrimmed: rows that were trimmed since are told, and no other table is written in place of the first.
+func TestReproduceTrimmed(t *testing.T) {
+	yaml := strings.Split(pipelineYAML, "views:")[0] + `views:
+  spend:
+    source: tx
+    entity: user
+    history: 1d
+    features:
+      n_1h: {count: "*", window: 1h}
+`
+	f := newFixtureOf(t, yaml)
+	f.some()
+	spine, out := f.write("spine.csv", "user_id,event_time\nu1,2013-01-05T10:00:00Z\nu2,2013-01-05T10:00:00Z\n"), f.out("table.csv")
+	export := func(ctx context.Context, r Request) (*Report, error) { return FromStore(ctx, f.store, r) }
+	if _, err := export(t.Context(), Request{Selection: feature.Selection{View: "spend"}, Spine: spine, Out: out, Manifest: true}); err != nil {
+		t.Fatal(err)
+	}
+	m, err := ReadManifest(out + ManifestSuffix)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.add(tx{user: "u1", ts: "2013-02-20T10:00:00Z", amount: 1}, tx{user: "u2", ts: "2013-02-20T10:00:00Z", amount: 1})
+	for range 3 {
+		if err := f.store.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.store.Sweep(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	again := f.out("again.csv")
+	_, err = Reproduce(t.Context(), Reproduction{Manifest: m, Out: again}, export)
+	var own *Error
+	if !errors.As(err, &own) || own.Code != Differs || !strings.Contains(own.Hint, "2 rows ask for instants before 2013-02-19T10:00:00.000000Z") {
+		t.Errorf("got %v, %+v", err, own)
+	}
+	if _, err := os.Stat(again); err == nil {
+		t.Error("a table was written")
+	}
+}
