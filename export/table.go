@@ -1,9 +1,11 @@
 package export
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/penstock-ml/penstock/event"
+	"github.com/penstock-ml/penstock/feature"
 	"github.com/penstock-ml/penstock/pipeline"
 )
 
@@ -27,6 +29,15 @@ func OpenTable(path string) (*Table, error) {
 	}
 	sp.need(need)
 	return t, nil
+}
+
+// CutAgain takes the cut that a manifest's table was read at.
+func (m *Manifest) CutAgain(ctx context.Context, store *feature.Store) (*feature.Cut, error) {
+	past, err := m.Cut.past()
+	if err != nil {
+		return nil, err
+	}
+	return store.CutAt(ctx, past)
 }
 
 // Nested tells whether a column holds lists or maps that only its own format can carry.

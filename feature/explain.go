@@ -53,6 +53,7 @@ type Basis struct {
 	// `where` and are not null. Both include the rows below Summaries. Of a ratio, Counted is the larger of the two
 	// sides, and Rows are those that one of them takes.
 	InWindow, Counted int64
+	Trimmed           int64      // rows of the window that are not kept any more: a sum stands for them among Summaries
 	Summaries         []Summary  // blocks that were read by their sum
 	SummariesMore     int64      // left out of the list
 	Rows              []BasisRow // counted, and read one by one; the newest last
@@ -87,6 +88,7 @@ func (r *BasisRow) Row() event.Row { return r.row }
 
 // Summary is a block of an entity's archive that was read by its sum.
 type Summary struct {
+	Trimmed    bool       // no block: what is left of rows that were trimmed
 	Block      uint64     // its number among the entity's blocks
 	Level      int        // 0: of rows; above: of blocks
 	From, To   event.Time // of its first and its last row

@@ -34,6 +34,22 @@ func (c *Cut) RawRows(v *pipeline.View, keys []event.Value) ([]event.Row, error)
 	return w.rows, nil
 }
 
+// Trimmed is how many rows of an entity a view keeps as a sum alone, for its lifetime features: RawRows lacks them.
+func (c *Cut) Trimmed(v *pipeline.View, keys []event.Value) (int64, error) {
+	x := c.s.byName[v.Name]
+	r := &Reader{s: c.s, cut: c}
+	r.prefix = appendPrefix(nil, x.id)
+	for i := range keys {
+		r.prefix = appendKeyValue(r.prefix, &keys[i])
+	}
+	sealPrefix(r.prefix)
+	_, root, err := r.head()
+	if err != nil || root == nil || root.base == nil {
+		return 0, err
+	}
+	return root.base.rows, nil
+}
+
 // rawRows gathers an entity's rows.
 type rawRows struct {
 	r    *Reader

@@ -141,18 +141,9 @@ func (t *trace) summary(r *Reader, sc *viewScan, pl *plane, e *entry, level int)
 		}
 		late := e.maxArrival > sc.asOf
 		c.basis.InWindow += e.rows
-		if len(c.basis.Summaries) < t.opt.Rows {
-			s := Summary{
-				Block: e.id, Level: level, From: e.minT, To: e.maxT, Rows: e.rows, Counted: n, MaxArrival: e.maxArrival, Late: late,
-			}
-			for _, o := range e.offsets {
-				source, partition := sc.q.v.c.lanes.source(o.part)
-				s.Next = append(s.Next, place(t.s.sources[source], partition, o.next))
-			}
-			c.basis.Summaries = append(c.basis.Summaries, s)
-		} else {
-			c.basis.SummariesMore++
-		}
+		c.note(Summary{
+			Block: e.id, Level: level, From: e.minT, To: e.maxT, Rows: e.rows, Counted: n, MaxArrival: e.maxArrival, Late: late,
+		}, sc, e)
 		if late || t.opt.Summaries {
 			if err := c.below(r, sc, e, level); err != nil {
 				return err
@@ -160,6 +151,36 @@ func (t *trace) summary(r *Reader, sc *viewScan, pl *plane, e *entry, level int)
 		}
 	}
 	return nil
+}
+
+// trimmed notes what stands for rows that are not kept any more: their sum is left, and nothing below it.
+func (t *trace) trimmed(sc *viewScan, pl *plane, e *entry) error {
+	for _, c := range t.features {
+		if !c.reads(sc, pl, e.minT, e.maxT) {
+			continue
+		}
+		n, err := c.countOf(e)
+		if err != nil {
+			return err
+		}
+		c.basis.InWindow += e.rows
+		c.basis.Trimmed += e.rows
+		c.note(Summary{Trimmed: true, From: e.minT, To: e.maxT, Rows: e.rows, Counted: n, MaxArrival: e.maxArrival}, sc, e)
+	}
+	return nil
+}
+
+// note lists a summary, if there is room.
+func (c *featureTrace) note(s Summary, sc *viewScan, e *entry) {
+	if len(c.basis.Summaries) >= c.t.opt.Rows {
+		c.basis.SummariesMore++
+		return
+	}
+	for _, o := range e.offsets {
+		source, partition := sc.q.v.c.lanes.source(o.part)
+		s.Next = append(s.Next, place(c.t.s.sources[source], partition, o.next))
+	}
+	c.basis.Summaries = append(c.basis.Summaries, s)
 }
 
 // countOf is how many rows below e the feature's aggregate takes, by the sum: of several groups the most.

@@ -188,6 +188,11 @@ func (r *Reader) scanBase(sc *viewScan, root *node) error {
 		if err := pl.part(pl.segment(e.minT)).MergeEncoded(e.sum); err != nil {
 			return fmt.Errorf("merge what was trimmed: %w", err)
 		}
+		if sc.trace != nil {
+			if err := sc.trace.trimmed(sc, pl, e); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }

@@ -85,6 +85,7 @@ type ExplainedRow struct {
 
 // ExplainedSummary is a block of rows.
 type ExplainedSummary struct {
+	Trimmed bool          `json:"trimmed,omitempty"` // no block: what is left of rows that are not kept any more
 	Block   uint64        `json:"block"`
 	Level   int           `json:"level"` // 0: of rows; above: of blocks
 	From    string        `json:"from"`  // of its first row
@@ -131,7 +132,7 @@ func explainedView(b *feature.Basis) ExplainedView {
 	for i := range b.Summaries {
 		s := &b.Summaries[i]
 		out.Summaries = append(out.Summaries, ExplainedSummary{
-			Block: s.Block, Level: s.Level, From: s.From.String(), To: s.To.String(), Rows: s.Rows, Counted: s.Counted,
+			Trimmed: s.Trimmed, Block: s.Block, Level: s.Level, From: s.From.String(), To: s.To.String(), Rows: s.Rows, Counted: s.Counted,
 			Arrival: s.MaxArrival.String(), Late: s.Late, Next: explainedPlaces(s.Next),
 		})
 	}

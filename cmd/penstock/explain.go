@@ -269,8 +269,12 @@ func (p *printer) summaries(v *serve.ExplainedView) {
 		for _, at := range s.Next {
 			next = append(next, placeText(at))
 		}
+		block := fmt.Sprint(s.Block)
+		if s.Trimmed {
+			block = "trimmed"
+		}
 		rows = append(rows, []string{
-			fmt.Sprint(s.Block), fmt.Sprint(s.Level), s.From, s.To, fmt.Sprint(s.Rows), fmt.Sprint(s.Counted),
+			block, fmt.Sprint(s.Level), s.From, s.To, fmt.Sprint(s.Rows), fmt.Sprint(s.Counted),
 			s.Arrival + lateText(s.Late), strings.Join(next, " "),
 		})
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/penstock-ml/penstock/export"
 	"github.com/penstock-ml/penstock/feature"
 	"github.com/penstock-ml/penstock/internal/verify"
 	"github.com/penstock-ml/penstock/pipeline"
@@ -61,8 +63,8 @@ func (c verifyCmd) Run(e *env) error {
 	if c.Entities < 1 || c.Instants < 1 || c.Rows < 1 {
 		return misuse{errors.New("--entities, --instants and --rows must be at least 1")}
 	}
-	if c.Export != "" && c.Set == "" && c.View == "" && len(c.Features) == 0 {
-		return misuse{errors.New("--export needs --set, --view or --features: what the table was exported with")}
+	if c.Export != "" && c.Set == "" && c.View == "" && len(c.Features) == 0 && !c.byManifest() {
+		return misuse{errors.New("--export needs --set, --view or --features, or the table's manifest beside it: what it was exported with")}
 	}
 	if c.FromSource && (c.Export != "" || len(c.Log) > 0) {
 		return misuse{errors.New("--from-source verifies the state: not with --export or --log")}
@@ -114,7 +116,7 @@ func (c verifyCmd) verify(e *env, plan *pipeline.Plan, store *feature.Store) (ou
 	}
 	defer cut.Close()
 	if c.Export != "" || len(c.Log) > 0 {
-		return c.files(e.ctx, plan, cut)
+		return c.files(e.ctx, plan, store, cut)
 	}
 	sample := verify.Sample{Entities: c.Entities, Instants: c.Instants, Seed: c.Seed}
 	for _, sel := range c.selections(plan) {
@@ -144,16 +146,10 @@ func (c verifyCmd) verify(e *env, plan *pipeline.Plan, store *feature.Store) (ou
 }
 
 // files compares a table, and files of the serving log.
-func (c verifyCmd) files(ctx context.Context, plan *pipeline.Plan, cut *feature.Cut) (out []verified, err error) {
+func (c verifyCmd) files(ctx context.Context, plan *pipeline.Plan, store *feature.Store, cut *feature.Cut) (out []verified, err error) {
 	truth := verify.OfState(plan, cut)
 	if c.Export != "" {
-		sel := c.selections(plan)[0]
-		cfg := verify.TableConfig{Path: c.Export, Time: c.SpineTime, Served: c.AsServed, Rows: c.Rows, Seed: c.Seed}
-		rep, err := verify.Table(ctx, cut, truth, sel, cfg)
-		if err != nil {
-			return nil, err
-		}
-		x, err := found(ctx, cut, sel, selectionName(sel)+" in "+c.Export, rep)
+		x, err := c.table(ctx, plan, store, cut)
 		if err != nil {
 			return nil, err
 		}
@@ -175,6 +171,35 @@ func (c verifyCmd) files(ctx context.Context, plan *pipeline.Plan, cut *feature.
 		out = append(out, x)
 	}
 	return out, nil
+}
+
+// byManifest tells whether a manifest beside the table says what it was exported with.
+func (c verifyCmd) byManifest() bool {
+	m, err := export.ReadManifest(c.Export + export.ManifestSuffix)
+	return err == nil && m.Options.Export == ""
+}
+
+// table compares an exported table: at the cut of its manifest, if that lies beside it, else at today's.
+func (c verifyCmd) table(ctx context.Context, plan *pipeline.Plan, store *feature.Store, now *feature.Cut) (verified, error) {
+	cfg := verify.TableConfig{Path: c.Export, Time: c.SpineTime, Served: c.AsServed, Rows: c.Rows, Seed: c.Seed}
+	sel := feature.Selection{Set: c.Set, View: c.View, Features: c.Features}
+	cut, truth := now, verify.OfState(plan, now)
+	if m, err := export.ReadManifest(c.Export + export.ManifestSuffix); err == nil {
+		if o := m.Options; o.Export == "" {
+			sel, cfg.Time, cfg.Served = feature.Selection{Set: o.Set, View: o.View, Features: o.Features}, cmp.Or(cfg.Time, o.SpineTime), o.AsServed
+		}
+		if cut, err = m.CutAgain(ctx, store); err != nil {
+			return verified{}, fmt.Errorf("take the cut of the table's manifest: %w", err)
+		}
+		defer cut.Close()
+		truth = verify.OfState(plan, cut)
+		truth.Kept = now.Horizon
+	}
+	rep, err := verify.Table(ctx, cut, truth, sel, cfg)
+	if err != nil {
+		return verified{}, err
+	}
+	return found(ctx, cut, sel, selectionName(sel)+" in "+c.Export, rep)
 }
 
 // logPaths lists the files that are named, and those of folders.

@@ -13,6 +13,7 @@ import (
 	"github.com/penstock-ml/penstock/feature"
 	"github.com/penstock-ml/penstock/internal/oracle"
 	"github.com/penstock-ml/penstock/pipeline"
+	"github.com/penstock-ml/penstock/transforms/window"
 )
 
 // Truth answers questions the naive way.
@@ -20,6 +21,9 @@ type Truth struct {
 	Plan    *pipeline.Plan
 	Rows    func(v *pipeline.View, keys []event.Value) ([]oracle.Row, error) // accepted ones of an entity; Values of Inputs
 	Horizon func(v *pipeline.View) event.Time                                // before it nothing is answered
+
+	Trimmed func(v *pipeline.View, keys []event.Value) (int64, error) // rows that Rows lacks, which lifetime features count; nil: none
+	Kept    func(v *pipeline.View) event.Time                         // before it rows may be missing; nil: nowhere
 
 	last map[*pipeline.View]map[string][]oracle.Row // of entities asked for lately
 }
@@ -219,6 +223,15 @@ func (t *Truth) viewFeature(f *pipeline.Feature, keys []event.Value, q *Question
 		horizon = q.Horizon
 	}
 	a := oracle.ReadFeatures(v, []*pipeline.Feature{f}, past, keys, asOf, false, horizon(v))[0]
+	trimmed := int64(0)
+	if t.Trimmed != nil {
+		if trimmed, err = t.Trimmed(v, keys); err != nil {
+			return Cell{}, err
+		}
+	}
+	if trimmed > 0 && (f.Window.Kind == window.Lifetime || a.Status == oracle.NotFound) || t.Kept != nil && asOf < t.Kept(v) {
+		early = early || a.Status != oracle.BeforeHistory
+	}
 	return Cell{Value: a.Value, Status: a.Status, EventTime: a.EventTime, Unknown: early, vague: !a.Exact(), agrees: a.Agrees}, nil
 }
 

@@ -62,6 +62,13 @@ func OfSources(ctx context.Context, cfg stream.Config, cut *feature.Cut, views [
 		}
 	}
 	t := &Truth{Plan: cfg.Plan, Horizon: cut.Horizon}
+	for _, parts := range first {
+		for _, at := range parts {
+			if at > 0 { // older rows come from the state, as far as it has them
+				t.Trimmed = cut.Trimmed
+			}
+		}
+	}
 	t.Rows = func(v *pipeline.View, keys []event.Value) ([]oracle.Row, error) {
 		out := slices.Clone(rows[v][keyText(keys)])
 		raw, err := cut.RawRows(v, keys)

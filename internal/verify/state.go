@@ -16,7 +16,7 @@ import (
 // OfState is the truth by the rows that a cut's state keeps.
 func OfState(plan *pipeline.Plan, cut *feature.Cut) *Truth {
 	return &Truth{
-		Plan: plan, Horizon: cut.Horizon,
+		Plan: plan, Horizon: cut.Horizon, Trimmed: cut.Trimmed,
 		Rows: func(v *pipeline.View, keys []event.Value) ([]oracle.Row, error) {
 			raw, err := cut.RawRows(v, keys)
 			rows := make([]oracle.Row, len(raw))
