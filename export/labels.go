@@ -24,7 +24,7 @@ type labelReader struct {
 	readers []*feature.Reader // by goroutine
 	vals    [][]event.Value   // by label and row of the chunk under way
 	status  [][]feature.Status
-	values  []LabelReport
+	values  []LabelReport // what the table has of each
 }
 
 // LabelReport counts the cells of a label in the table.
