@@ -27,8 +27,16 @@ type arrowSpine struct {
 	row  int64
 }
 
-// bytesOfArrow bounds what the record batches that are held may take, decompressed.
+// bytesOfArrow bounds what the record batches that are held may take, decompressed; those of a small file less.
 const bytesOfArrow = 2 << 30
+
+// boundFor is the bound for a file of some bytes.
+func boundFor(size int64) int64 {
+	if size > bytesOfArrow/1000 {
+		return bytesOfArrow
+	}
+	return min(bytesOfArrow, 64<<20+1000*size)
+}
 
 func newArrowSpine(f *os.File, name string) (s *arrowSpine, err error) {
 	defer recoverArrow(&err, name)
@@ -56,7 +64,12 @@ func (s *arrowSpine) open() (*arrow.Schema, error) {
 	if _, err := s.f.ReadAt(magic[:], 0); err != nil && !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("read spine %s: %w", s.name, err)
 	}
-	options := []ipc.Option{ipc.WithAllocator(&boundedMemory{left: bytesOfArrow}), ipc.WithBodySizeLimit(bytesOfArrow)}
+	info, err := s.f.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("read spine %s: %w", s.name, err)
+	}
+	bound := boundFor(info.Size())
+	options := []ipc.Option{ipc.WithAllocator(&boundedMemory{left: bound, most: bound}), ipc.WithBodySizeLimit(bound)}
 	switch {
 	case bytes.HasPrefix(magic[:], []byte("FEA1")):
 		return nil, mistake("malformed", "write it as Feather V2, which is Arrow IPC", "spine %s is Feather V1", s.name)
@@ -151,11 +164,12 @@ func (s *arrowSpine) next() error {
 type boundedMemory struct {
 	memory.GoAllocator
 	left int64
+	most int64
 }
 
 func (m *boundedMemory) take(n int) {
 	if m.left -= int64(n); m.left < 0 {
-		panic(fmt.Sprintf("a record batch takes more than %d GiB", int64(bytesOfArrow)>>30))
+		panic(fmt.Sprintf("a record batch takes more than %d MiB", m.most>>20))
 	}
 }
 
