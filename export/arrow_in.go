@@ -152,6 +152,9 @@ func (s *arrowSpine) next() error {
 	if err != nil {
 		return err
 	}
+	if rec.NumRows() < 0 {
+		return errors.New("a record batch has less than no rows")
+	}
 	s.rec, s.at, s.from = rec, 0, s.from[:0]
 	for i, bind := range s.bind {
 		s.from = append(s.from, bind(rec.Column(i)))
