@@ -1,11 +1,12 @@
 # `make` lists what there is. Logic that grows goes into scripts: .ci/ for checks, deploy/ for images,
 # bench/ for measurements.
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-fast lint fuzz kill proof arm64 bench kafka-image image compose-check clean
+.PHONY: help build demo test test-fast lint fuzz kill proof parity arm64 bench kafka-image image compose-check clean
 
 FUZZ_SECONDS ?= 30
 KILLS ?= 500
 SEEDS ?= 2000
+PAIRS ?= 1000000
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +37,9 @@ proof: ## random pipelines and simulated runs against the oracle, SEEDS of each 
 
 arm64: ## tables have the same bytes on an emulated arm64 machine (needs qemu-user)
 	PENSTOCK_ARM64=1 go test -count=1 -timeout 30m -v -run TestSameBytesOnARM64 ./export
+
+parity: ## a million values exported and served, of one process: the same text (PAIRS)
+	PENSTOCK_PAIRS=$(PAIRS) go test -count=1 -timeout 30m -run TestParity -v ./internal/e2e
 
 bench: ## the figures of docs/benchmarks, Kafka Streams and Flink beside them (BENCH_EVENTS, BENCH_STEPS, BENCH_FLAGS)
 	bench/run.sh

@@ -9,6 +9,7 @@
 //
 //	PENSTOCK_SEED=N           the scenario (default 1; printed)
 //	PENSTOCK_KILLS=N          how often the kill test kills (default 20; 8 with the race detector)
+//	PENSTOCK_PAIRS=N          how many entities at instants the parity test asks for (default 40000)
 //	PENSTOCK_REQUIRE_KAFKA=1  fail rather than skip without a container engine
 //	PENSTOCK_PYTHON=PATH      a Python with confluent-kafka, the client in another language
 package e2e
