@@ -6,14 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
-	"net/http/httptest"
 	"sort"
 	"strings"
 	"text/tabwriter"
 
-	"github.com/penstock-ml/penstock/event"
-	"github.com/penstock-ml/penstock/feature"
 	"github.com/penstock-ml/penstock/pipeline"
 	"github.com/penstock-ml/penstock/serve"
 )
@@ -43,32 +39,9 @@ func (explainCmd) Help() string {
 
 // Run asks /v1/explain, of the server or of one made for this question over the directory.
 func (c explainCmd) Run(e *env) error {
-	plan, _ := pipeline.Load(c.File, pipeline.Options{Subject: pinnedSubject(c.State)})
-	body, err := c.body(plan)
+	answer, err := ask(e, c.File, c.State, c.Server, "/v1/explain", c.body)
 	if err != nil {
 		return err
-	}
-	url := c.Server
-	if url == "" {
-		if url, err = serverOf(c.State); err != nil {
-			return err
-		}
-	}
-	var code int
-	var answer []byte
-	if url != "" {
-		if err := serverFits(e, url, c.File, c.State); err != nil {
-			return err
-		}
-		code, answer, err = post(e, strings.TrimRight(url, "/")+"/v1/explain", body)
-	} else {
-		code, answer, err = askOffline(e, c.File, c.State, "/v1/explain", body)
-	}
-	if err != nil {
-		return err
-	}
-	if code != http.StatusOK {
-		return refusal(answer)
 	}
 	if c.JSON {
 		_, err := e.out.Write(append(bytes.TrimSpace(answer), '\n'))
@@ -103,48 +76,6 @@ func (c explainCmd) body(plan *pipeline.Plan) ([]byte, error) {
 		}
 	}
 	return json.Marshal(req)
-}
-
-// columnKinds are the kinds of key and request columns, as far as a plan is known.
-func columnKinds(plan *pipeline.Plan) map[string]event.Kind {
-	types := map[string]event.Kind{}
-	if plan == nil {
-		return types
-	}
-	for _, en := range plan.Entities {
-		for _, k := range en.Keys {
-			types[k.Name] = k.Type.Kind
-		}
-	}
-	for _, s := range plan.Sets {
-		for _, r := range s.Request {
-			types[r.Name] = r.Type.Kind
-		}
-	}
-	return types
-}
-
-// askOffline asks a server that is made for this question over a directory that none has open. What a crash left
-// to be re-read is not in it; the answer is as of the last checkpoint.
-func askOffline(e *env, file, dir, path string, body []byte) (int, []byte, error) {
-	plan, st, err := openState(e, file, dir)
-	if err != nil {
-		return 0, nil, err
-	}
-	defer func() { _ = st.Close() }()
-	store, err := feature.Open(st, plan, feature.Options{Log: e.log, Offline: true})
-	if err != nil {
-		return 0, nil, planHint(err, file, dir)
-	}
-	cut, err := store.Cut(e.ctx)
-	if err != nil {
-		return 0, nil, errors.Join(err, store.Close(e.ctx))
-	}
-	cut.Close()
-	h := serve.New(serve.Config{Store: store, Plan: plan, Log: e.log, Version: version}).Handler()
-	rec := httptest.NewRecorder()
-	h.ServeHTTP(rec, httptest.NewRequestWithContext(e.ctx, http.MethodPost, path, bytes.NewReader(body)))
-	return rec.Code, rec.Body.Bytes(), store.Close(e.ctx)
 }
 
 // printExplanation writes an explanation for people.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -35,32 +34,9 @@ func (getCmd) Help() string {
 
 // Run asks /v1/features, of the server or of one made for this question over the directory.
 func (c getCmd) Run(e *env) error {
-	plan, _ := pipeline.Load(c.File, pipeline.Options{Subject: pinnedSubject(c.State)})
-	body, err := c.body(plan)
+	answer, err := ask(e, c.File, c.State, c.Server, "/v1/features", c.body)
 	if err != nil {
 		return err
-	}
-	url := c.Server
-	if url == "" {
-		if url, err = serverOf(c.State); err != nil {
-			return err
-		}
-	}
-	var code int
-	var answer []byte
-	if url != "" {
-		if err := serverFits(e, url, c.File, c.State); err != nil {
-			return err
-		}
-		code, answer, err = post(e, strings.TrimRight(url, "/")+"/v1/features", body)
-	} else {
-		code, answer, err = askOffline(e, c.File, c.State, "/v1/features", body)
-	}
-	if err != nil {
-		return err
-	}
-	if code != http.StatusOK {
-		return refusal(answer)
 	}
 	if c.JSON {
 		_, err := e.out.Write(append(bytes.TrimSpace(answer), '\n'))
@@ -120,21 +96,6 @@ func pairs(list []string, types map[string]event.Kind) (map[string]any, error) {
 
 // serverHint is what to do about a server that does not answer.
 const serverHint = "is `penstock run` running, and does it listen there?"
-
-func post(e *env, url string, body []byte) (int, []byte, error) {
-	req, err := http.NewRequestWithContext(e.ctx, http.MethodPost, url, bytes.NewReader(body))
-	if err != nil {
-		return 0, nil, misuse{err}
-	}
-	req.Header.Set("Content-Type", "application/json")
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return 0, nil, hinted{fmt.Errorf("ask the server: %w", err), serverHint}
-	}
-	defer func() { _ = res.Body.Close() }()
-	b, err := io.ReadAll(res.Body)
-	return res.StatusCode, b, err
-}
 
 // refusal turns an error answer into an error.
 func refusal(answer []byte) error {

@@ -1,0 +1,105 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+
+	"github.com/penstock-ml/penstock/event"
+	"github.com/penstock-ml/penstock/feature"
+	"github.com/penstock-ml/penstock/pipeline"
+	"github.com/penstock-ml/penstock/serve"
+)
+
+// ask sends a question to a route of the server at url, or of the one that has the directory open, or of one made for
+// this question over the directory. body makes the question; the plan it is given is nil if the file has mistakes.
+func ask(e *env, file, dir, url, route string, body func(*pipeline.Plan) ([]byte, error)) ([]byte, error) {
+	plan, _ := pipeline.Load(file, pipeline.Options{Subject: pinnedSubject(dir)})
+	question, err := body(plan)
+	if err != nil {
+		return nil, err
+	}
+	if url == "" {
+		if url, err = serverOf(dir); err != nil {
+			return nil, err
+		}
+	}
+	var code int
+	var answer []byte
+	if url != "" {
+		if err := serverFits(e, url, file, dir); err != nil {
+			return nil, err
+		}
+		code, answer, err = post(e, strings.TrimRight(url, "/")+route, question)
+	} else {
+		code, answer, err = askOffline(e, file, dir, route, question)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if code != http.StatusOK {
+		return nil, refusal(answer)
+	}
+	return answer, nil
+}
+
+func post(e *env, url string, body []byte) (int, []byte, error) {
+	req, err := http.NewRequestWithContext(e.ctx, http.MethodPost, url, bytes.NewReader(body))
+	if err != nil {
+		return 0, nil, misuse{err}
+	}
+	req.Header.Set("Content-Type", "application/json")
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, nil, hinted{fmt.Errorf("ask the server: %w", err), serverHint}
+	}
+	defer func() { _ = res.Body.Close() }()
+	b, err := io.ReadAll(res.Body)
+	return res.StatusCode, b, err
+}
+
+// askOffline asks a server that is made for this question over a directory that none has open. What a crash left
+// to be re-read is not in it; the answer is as of the last checkpoint.
+func askOffline(e *env, file, dir, path string, body []byte) (int, []byte, error) {
+	plan, st, err := openState(e, file, dir)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer func() { _ = st.Close() }()
+	store, err := feature.Open(st, plan, feature.Options{Log: e.log, Offline: true})
+	if err != nil {
+		return 0, nil, planHint(err, file, dir)
+	}
+	cut, err := store.Cut(e.ctx)
+	if err != nil {
+		return 0, nil, errors.Join(err, store.Close(e.ctx))
+	}
+	cut.Close()
+	h := serve.New(serve.Config{Store: store, Plan: plan, Log: e.log, Version: version}).Handler()
+	rec := httptest.NewRecorder()
+	h.ServeHTTP(rec, httptest.NewRequestWithContext(e.ctx, http.MethodPost, path, bytes.NewReader(body)))
+	return rec.Code, rec.Body.Bytes(), store.Close(e.ctx)
+}
+
+// columnKinds are the kinds of key and request columns, as far as a plan is known.
+func columnKinds(plan *pipeline.Plan) map[string]event.Kind {
+	types := map[string]event.Kind{}
+	if plan == nil {
+		return types
+	}
+	for _, en := range plan.Entities {
+		for _, k := range en.Keys {
+			types[k.Name] = k.Type.Kind
+		}
+	}
+	for _, s := range plan.Sets {
+		for _, r := range s.Request {
+			types[r.Name] = r.Type.Kind
+		}
+	}
+	return types
+}
