@@ -27,6 +27,9 @@ type arrowSpine struct {
 	row  int64
 }
 
+// textOfArrow ends a chunk that holds so many bytes of text: damaged rows may each name all of a batch.
+const textOfArrow = 32 << 20
+
 // bytesOfArrow bounds what the record batches that are held may take, decompressed; those of a small file less.
 const bytesOfArrow = 2 << 30
 
@@ -74,6 +77,9 @@ func (s *arrowSpine) open() (*arrow.Schema, error) {
 	case bytes.HasPrefix(magic[:], []byte("FEA1")):
 		return nil, mistake("malformed", "write it as Feather V2, which is Arrow IPC", "spine %s is Feather V1", s.name)
 	case bytes.Equal(magic[:], ipc.Magic):
+		if err := checkArrowFile(s.f, info.Size()); err != nil {
+			return nil, mistake("malformed", "", "spine %s is not an Arrow IPC file: %v", s.name, err)
+		}
 		r, err := ipc.NewFileReader(s.f, options...)
 		if err != nil {
 			return nil, mistake("malformed", "", "spine %s is not an Arrow IPC file: %v", s.name, err)
@@ -88,6 +94,9 @@ func (s *arrowSpine) open() (*arrow.Schema, error) {
 			return r.RecordBatch(next - 1)
 		}
 		return r.Schema(), nil
+	}
+	if err := checkArrowStream(s.f, info.Size()); err != nil {
+		return nil, mistake("malformed", "", "spine %s is neither an Arrow IPC file nor a stream: %v", s.name, err)
 	}
 	r, err := ipc.NewReader(s.f, options...)
 	if err != nil {
@@ -132,7 +141,7 @@ func (s *arrowSpine) read(c *chunk) (err error) {
 				return mistake("malformed", "", "spine %s: row %d: %v", s.name, s.row+1, err)
 			}
 		}
-		n := min(c.most-c.rows, int(s.rec.NumRows())-s.at)
+		n := min(c.most-c.rows, int(s.rec.NumRows())-s.at, 256)
 		for i, value := range s.from {
 			for r := s.at; r < s.at+n; r++ {
 				c.vals[i] = append(c.vals[i], c.ownValue(value(r)))
@@ -141,6 +150,9 @@ func (s *arrowSpine) read(c *chunk) (err error) {
 		s.at += n
 		s.row += int64(n)
 		c.rows += n
+		if c.owned > textOfArrow {
+			return nil
+		}
 	}
 	return nil
 }

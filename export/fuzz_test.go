@@ -3,8 +3,15 @@ package export
 import (
 	"bytes"
 	"encoding/json"
+	"os"
+	"path/filepath"
 	"testing"
 	"unicode/utf8"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/ipc"
+	"github.com/apache/arrow-go/v18/arrow/memory"
 )
 
 // FuzzJSONLine: the members that are found are those that encoding/json finds, and what it refuses is refused.
@@ -45,6 +52,62 @@ func FuzzJSONLine(f *testing.F) {
 				t.Fatalf("%q: member %q is %q, want %q", line, name, got[name], value)
 			}
 			_ = kindOfJSON(got[name])
+		}
+	})
+}
+
+// FuzzArrowSpine: damaged bytes are an error, never a crash or all of the memory.
+func FuzzArrowSpine(f *testing.F) {
+	schema := arrow.NewSchema([]arrow.Field{
+		{Name: "s", Type: arrow.BinaryTypes.String, Nullable: true},
+		{Name: "l", Type: arrow.ListOf(arrow.PrimitiveTypes.Int32), Nullable: true},
+		{Name: "t", Type: arrow.FixedWidthTypes.Timestamp_ns},
+	}, nil)
+	b := array.NewRecordBuilder(memory.NewGoAllocator(), schema)
+	for i := range 5 {
+		b.Field(0).(*array.StringBuilder).Append("text")
+		l := b.Field(1).(*array.ListBuilder)
+		l.Append(true)
+		l.ValueBuilder().(*array.Int32Builder).Append(int32(i))
+		b.Field(2).(*array.TimestampBuilder).Append(arrow.Timestamp(i))
+	}
+	batch := b.NewRecordBatch()
+	for _, option := range []ipc.Option{ipc.WithLZ4(), ipc.WithZstd(), ipc.WithDictionaryDeltas(false)} {
+		var out bytes.Buffer
+		w, err := ipc.NewFileWriter(&out, ipc.WithSchema(schema), option)
+		if err != nil {
+			f.Fatal(err)
+		}
+		if err := w.Write(batch); err != nil {
+			f.Fatal(err)
+		}
+		if err := w.Close(); err != nil {
+			f.Fatal(err)
+		}
+		f.Add(out.Bytes())
+	}
+	dir := f.TempDir()
+	f.Fuzz(func(t *testing.T, data []byte) {
+		path := filepath.Join(dir, "spine.arrow")
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		sp, err := openSpine(path, "spine.arrow")
+		if err != nil {
+			return
+		}
+		defer func() { _ = sp.close() }()
+		cols := sp.columns()
+		need := make([]bool, len(cols))
+		for i := range need {
+			need[i] = true
+		}
+		sp.need(need)
+		for range 10 {
+			c := newChunk(&layout{spine: cols})
+			if err := sp.read(c); err != nil || c.rows == 0 {
+				return
+			}
 		}
 	})
 }
