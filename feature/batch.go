@@ -421,7 +421,7 @@ func (ix *entityIndex) see() error {
 	first := sort.Search(len(ix.leaves), func(i int) bool { return ix.leaves[i].maxT >= sc.since })
 	for i := first; i < len(ix.leaves) && !sc.seen && ix.leaves[i].minT < sc.asOf; i++ {
 		l := &ix.leaves[i]
-		if !l.part && l.maxT < sc.asOf && (!sc.served || ix.sums.levels[0].arrived[i] <= sc.arrived) {
+		if !l.part && l.maxT < sc.asOf && ix.sums.levels[0].arrived[i] <= sc.arrived {
 			sc.seen = true
 			break
 		}
@@ -441,10 +441,6 @@ func (o *openLeaf) see(ix *entityIndex) error {
 	first := sort.Search(len(o.rows), func(i int) bool { return o.rows[i].t >= sc.since })
 	for _, row := range o.rows[first:] {
 		if sc.seen || row.t >= sc.asOf {
-			break
-		}
-		if !sc.served {
-			sc.seen = true
 			break
 		}
 		if _, err := sc.q.v.c.next(row.b, &sc.row); err != nil {

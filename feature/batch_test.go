@@ -67,6 +67,9 @@ func compareIndexed(t *testing.T, rng *rand.Rand, cut *Cut, sel *Selector, recor
 			key[0] = event.StringOf(fmt.Sprint("u", rng.IntN(2)))
 		}
 		at := Instant{AsOf: records[rng.IntN(len(records))].Arrival.Add(event.Duration(rng.Int64N(3) - 1)), AsServed: rng.IntN(2) == 0}
+		if i%3 == 0 { // where little has arrived, and perhaps only late
+			at.AsOf = records[rng.IntN(len(records)/20)].Arrival.Add(-event.Duration(rng.Int64N(int64(2 * event.Day))))
+		}
 		if err := with.Read(t.Context(), sel, key, nil, at, &got); err != nil {
 			t.Fatal(err)
 		}

@@ -575,6 +575,9 @@ func sameFiles(t *testing.T, a, b string) {
 		t.Fatal(err)
 	}
 	for _, e := range list {
+		if strings.HasSuffix(e.Name(), ".manifest.json") {
+			continue // tells the watermarks of its cut, which idle partitions move by the clock
+		}
 		x, err := os.ReadFile(filepath.Join(a, e.Name()))
 		if err != nil {
 			t.Fatal(err)
