@@ -65,6 +65,9 @@ func (s *scenario) world(t *testing.T) *world {
 func killsFrom(t *testing.T, standard int) int {
 	t.Helper()
 	text := os.Getenv("PENSTOCK_KILLS")
+	if text == "" && os.Getenv("PENSTOCK_FULL") == "" {
+		return standard / 10
+	}
 	if text == "" {
 		return standard
 	}

@@ -16,8 +16,11 @@ var happenings = []string{
 // TestSimulation: whole runs by their seeds.
 func TestSimulation(t *testing.T) {
 	n := 500
-	if testing.Short() {
+	switch {
+	case testing.Short():
 		n = 40
+	case os.Getenv("PENSTOCK_FULL") == "":
+		n = 60
 	}
 	happened := map[string]int{}
 	for _, seed := range seeds(t, n) {
