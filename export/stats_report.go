@@ -85,7 +85,7 @@ func (s *tableStats) finish(label string, differ []FeatureReport) *Statistics {
 		c := &s.l.table[i]
 		r := ColumnReport{Name: c.name, Role: c.role, Type: c.typ.String(), Nulls: s.cols[i].nulls}
 		n, exact := s.cols[i].hashes.distinct()
-		r.Distinct, r.Estimate = n, !exact
+		r.Distinct, r.Estimate = min(n, s.rows-s.cols[i].nulls), !exact
 		if c.role == "feature" && feature < len(differ) {
 			r.Differ = &differ[feature].Differ
 			feature++
