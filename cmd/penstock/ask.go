@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -23,10 +22,8 @@ func ask(e *env, file, dir, url, route string, body func(*pipeline.Plan) ([]byte
 	if err != nil {
 		return nil, err
 	}
-	if url == "" {
-		if url, err = serverOf(dir); err != nil {
-			return nil, err
-		}
+	if url, err = serverAt(url, dir); err != nil {
+		return nil, err
 	}
 	var code int
 	var answer []byte
@@ -65,24 +62,18 @@ func post(e *env, url string, body []byte) (int, []byte, error) {
 // askOffline asks a server that is made for this question over a directory that none has open. What a crash left
 // to be re-read is not in it; the answer is as of the last checkpoint.
 func askOffline(e *env, file, dir, path string, body []byte) (int, []byte, error) {
-	plan, st, err := openState(e, file, dir)
-	if err != nil {
-		return 0, nil, err
-	}
-	defer func() { _ = st.Close() }()
-	store, err := feature.Open(st, plan, feature.Options{Log: e.log, Offline: true})
-	if err != nil {
-		return 0, nil, planHint(err, file, dir)
-	}
-	cut, err := store.Cut(e.ctx)
-	if err != nil {
-		return 0, nil, errors.Join(err, store.Close(e.ctx))
-	}
-	cut.Close()
-	h := serve.New(serve.Config{Store: store, Plan: plan, Log: e.log, Version: version}).Handler()
 	rec := httptest.NewRecorder()
-	h.ServeHTTP(rec, httptest.NewRequestWithContext(e.ctx, http.MethodPost, path, bytes.NewReader(body)))
-	return rec.Code, rec.Body.Bytes(), store.Close(e.ctx)
+	err := offline(e, file, dir, func(plan *pipeline.Plan, store *feature.Store) error {
+		cut, err := store.Cut(e.ctx)
+		if err != nil {
+			return err
+		}
+		cut.Close()
+		h := serve.New(serve.Config{Store: store, Plan: plan, Log: e.log, Version: version}).Handler()
+		h.ServeHTTP(rec, httptest.NewRequestWithContext(e.ctx, http.MethodPost, path, bytes.NewReader(body)))
+		return nil
+	})
+	return rec.Code, rec.Body.Bytes(), err
 }
 
 // columnKinds are the kinds of key and request columns, as far as a plan is known.

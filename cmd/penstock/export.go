@@ -59,19 +59,15 @@ func (c exportCmd) Run(e *env) error {
 		Spine:     c.Spine, SpineTime: c.SpineTime, Out: c.Out, AsServed: c.AsServed, WithStatus: c.WithStatus, Force: c.Force,
 		Manifest: true, Label: c.Label, Build: thisBuild(),
 	}
-	url := c.Server
-	if url == "" {
-		var err error
-		if url, err = serverOf(c.State); err != nil {
-			return err
-		}
+	url, err := serverAt(c.Server, c.State)
+	if err != nil {
+		return err
 	}
 	req.Fast = c.Fast
 	show, clear := progressLine(e.errs)
 	defer clear()
 	req.Show = show
 	var rep *export.Report
-	var err error
 	if url != "" {
 		if err := serverFits(e, url, c.File, c.State); err != nil {
 			return err
@@ -134,22 +130,16 @@ func (c exportCmd) checkOut(plan *pipeline.Plan) error {
 // gcPercent is for a process that only exports: rows that wait are most of its memory, and should not be held twice.
 const gcPercent = 50
 
-func (c exportCmd) offline(e *env, req export.Request) (*export.Report, error) {
-	plan, st, err := openState(e, c.File, c.State)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = st.Close() }()
-	if err := c.checkOut(plan); err != nil {
-		return nil, err
-	}
-	store, err := feature.Open(st, plan, feature.Options{Log: e.log, Offline: true})
-	if err != nil {
-		return nil, planHint(err, c.File, c.State)
-	}
-	debug.SetGCPercent(gcPercent)
-	rep, err := export.FromStore(e.ctx, store, req)
-	return rep, errors.Join(err, store.Close(e.ctx))
+func (c exportCmd) offline(e *env, req export.Request) (rep *export.Report, err error) {
+	err = offline(e, c.File, c.State, func(plan *pipeline.Plan, store *feature.Store) (err error) {
+		if err := c.checkOut(plan); err != nil {
+			return err
+		}
+		debug.SetGCPercent(gcPercent)
+		rep, err = export.FromStore(e.ctx, store, req)
+		return err
+	})
+	return rep, err
 }
 
 // printReport says what was written, what was left out, and which features differ most between the two pasts.
@@ -157,24 +147,23 @@ func printReport(w io.Writer, r *export.Report) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "wrote %s: %d rows, %d features, %d cells differ between as of and as served\n", written(r), r.Rows, len(r.Features), r.Differ)
 	if n := r.LeftOut; n != nil && n.Sum() > 0 {
-		fmt.Fprintf(&b, "left out %d of %d rows:", n.Sum(), r.SpineRows)
+		var why []string
 		for _, x := range []struct {
 			n    int64
 			what string
 		}{{n.Gap, "in no part of the split"}, {n.Sampled, "not in the sample"}, {n.Unripe, "not ripe"}, {n.Neutral, "neutral"}, {n.Rebalanced, "rebalanced"}} {
 			if x.n > 0 {
-				fmt.Fprintf(&b, " %d %s,", x.n, x.what)
+				why = append(why, fmt.Sprintf("%d %s", x.n, x.what))
 			}
 		}
-		text := strings.TrimSuffix(b.String(), ",") + "\n"
-		b.Reset()
-		b.WriteString(text)
-	}
-	for i, p := range r.Parts {
-		fmt.Fprintf(&b, "%s%s %d", map[bool]string{true: "", false: ", "}[i == 0], p.Name, p.Rows)
+		fmt.Fprintf(&b, "left out %d of %d rows: %s\n", n.Sum(), r.SpineRows, strings.Join(why, ", "))
 	}
 	if len(r.Parts) > 0 {
-		b.WriteByte('\n')
+		var parts []string
+		for _, p := range r.Parts {
+			parts = append(parts, fmt.Sprintf("%s %d", p.Name, p.Rows))
+		}
+		fmt.Fprintln(&b, strings.Join(parts, ", "))
 	}
 	printDiffering(&b, r)
 	_, err := io.WriteString(w, b.String())

@@ -96,6 +96,28 @@ func serverOf(dir string) (string, error) {
 	return f.URL, nil
 }
 
+// serverAt is url if it is given, else the address of the server that has dir open; empty if none has.
+func serverAt(url, dir string) (string, error) {
+	if url != "" {
+		return url, nil
+	}
+	return serverOf(dir)
+}
+
+// offline uses the store of a directory that none has open, and closes it.
+func offline(e *env, file, dir string, use func(*pipeline.Plan, *feature.Store) error) error {
+	plan, st, err := openState(e, file, dir)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = st.Close() }()
+	store, err := feature.Open(st, plan, feature.Options{Log: e.log, Offline: true})
+	if err != nil {
+		return planHint(err, file, dir)
+	}
+	return errors.Join(use(plan, store), store.Close(e.ctx))
+}
+
 // serverFits compares the pipeline file with the plan that a server runs: an answer by another plan
 // would be silently wrong. Where the file's schemas are not known here, nothing can be compared.
 func serverFits(e *env, url, file, dir string) error {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/penstock-ml/penstock/export"
 	"github.com/penstock-ml/penstock/feature"
+	"github.com/penstock-ml/penstock/pipeline"
 )
 
 type reproduceCmd struct {
@@ -36,11 +37,9 @@ func (c reproduceCmd) Run(e *env) error {
 	if c.Pipeline == "" {
 		c.Pipeline = m.Pipeline.File
 	}
-	url := c.Server
-	if url == "" {
-		if url, err = serverOf(c.State); err != nil {
-			return err
-		}
+	url, err := serverAt(c.Server, c.State)
+	if err != nil {
+		return err
 	}
 	r := export.Reproduction{Manifest: m, ManifestPath: c.Manifest, Spine: c.Spine, Out: c.Out, Force: c.Force}
 	run := c.offline(e)
@@ -82,19 +81,13 @@ func reproduceError(e *env, err error) error {
 
 // offline makes the table from the directory.
 func (c reproduceCmd) offline(e *env) func(context.Context, export.Request) (*export.Report, error) {
-	return func(ctx context.Context, req export.Request) (*export.Report, error) {
-		plan, st, err := openState(e, c.Pipeline, c.State)
-		if err != nil {
-			return nil, err
-		}
-		defer func() { _ = st.Close() }()
-		store, err := feature.Open(st, plan, feature.Options{Log: e.log, Offline: true})
-		if err != nil {
-			return nil, planHint(err, c.Pipeline, c.State)
-		}
-		req.Build = thisBuild()
-		rep, err := export.FromStore(ctx, store, req)
-		return rep, errors.Join(err, store.Close(e.ctx))
+	return func(ctx context.Context, req export.Request) (rep *export.Report, err error) {
+		err = offline(e, c.Pipeline, c.State, func(_ *pipeline.Plan, store *feature.Store) (err error) {
+			req.Build = thisBuild()
+			rep, err = export.FromStore(ctx, store, req)
+			return err
+		})
+		return rep, err
 	}
 }
 

@@ -79,17 +79,12 @@ func (c verifyCmd) Run(e *env) error {
 			"stop the server, or verify a copy that was made while none had the directory open",
 		}
 	}
-	plan, st, err := openState(e, c.File, c.State)
-	if err != nil {
+	var checks []verified
+	err = offline(e, c.File, c.State, func(plan *pipeline.Plan, store *feature.Store) (err error) {
+		checks, err = c.verify(e, plan, store)
 		return err
-	}
-	defer func() { _ = st.Close() }()
-	store, err := feature.Open(st, plan, feature.Options{Log: e.log, Offline: true})
+	})
 	if err != nil {
-		return planHint(err, c.File, c.State)
-	}
-	checks, err := c.verify(e, plan, store)
-	if err = errors.Join(err, store.Close(e.ctx)); err != nil {
 		return err
 	}
 	return c.print(e, checks)
