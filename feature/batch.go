@@ -41,7 +41,6 @@ type entityIndex struct {
 	sums           pyramid       // of leaves
 	head           openLeaf      // the head's rows
 	open           []int         // leaves that are open, the oldest first
-	offsets        map[int32]int64
 
 	r     *Reader   // of the read under way
 	sc    *viewScan // the same
@@ -149,7 +148,7 @@ func (ix *entityIndex) worthwhile() bool {
 
 // build lists the leaves and sorts the head. An archive with too much to keep is refused.
 func (ix *entityIndex) build(r *Reader, sc *viewScan) error {
-	ix.r, ix.sc, ix.offsets = r, sc, sc.cut
+	ix.r, ix.sc = r, sc
 	if len(ix.pools) == 0 {
 		ix.pools = make([][]*agg.Partial, len(sc.planes))
 	}
@@ -174,7 +173,7 @@ func (ix *entityIndex) build(r *Reader, sc *viewScan) error {
 	for i := range ix.leaves {
 		l := &ix.leaves[i]
 		arrived[i] = l.maxArrival
-		l.part = !ix.within(l.offsets)
+		l.part = !sc.within(l.offsets)
 		if !l.part {
 			continue
 		}
@@ -208,16 +207,6 @@ func (ix *entityIndex) list(n *node) error {
 		}
 	}
 	return nil
-}
-
-// within tells whether all offsets lie within the cut.
-func (ix *entityIndex) within(offs []offset) bool {
-	for _, o := range offs {
-		if o.next > ix.offsets[o.part] {
-			return false
-		}
-	}
-	return true
 }
 
 // opened reads the rows of leaf i, and closes others if too many are open.
@@ -266,7 +255,7 @@ func (o *openLeaf) fill(ix *entityIndex, b []byte, some bool) (err error) {
 			if err != nil {
 				return err
 			}
-			if off < ix.offsets[part] {
+			if off < ix.sc.cut[part] {
 				kept = append(kept, row)
 			}
 		}

@@ -252,12 +252,20 @@ func (sc *viewScan) lastsWant(t event.Time) bool {
 	return false
 }
 
-// usable tells whether all rows below e are part of the past that is asked for, times apart.
-func (sc *viewScan) usable(e *entry) bool {
-	for _, o := range e.offsets {
+// within tells whether all offsets lie within the cut, if there is one.
+func (sc *viewScan) within(offs []offset) bool {
+	for _, o := range offs {
 		if sc.cut != nil && o.next > sc.cut[o.part] {
 			return false
 		}
+	}
+	return true
+}
+
+// usable tells whether all rows below e are part of the past that is asked for, times apart.
+func (sc *viewScan) usable(e *entry) bool {
+	if !sc.within(e.offsets) {
+		return false
 	}
 	if e.maxArrival > sc.arrived {
 		if sc.served {
