@@ -36,7 +36,7 @@ proof: ## random pipelines and simulated runs against the oracle, SEEDS of each 
 	PENSTOCK_SEEDS=$(SEEDS) go test -count=1 -timeout 90m ./internal/proof
 
 arm64: ## tables have the same bytes on an emulated arm64 machine (needs qemu-user)
-	PENSTOCK_ARM64=1 go test -count=1 -timeout 30m -v -run TestSameBytesOnARM64 ./export
+	PENSTOCK_ARM64=1 go test -count=1 -timeout 30m -v -run TestSameBytesOnARM64 ./export ./internal/proof
 
 parity: ## a million values exported and served, of one process: the same text (PAIRS)
 	PENSTOCK_PAIRS=$(PAIRS) go test -count=1 -timeout 30m -run TestParity -v ./internal/e2e
