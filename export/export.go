@@ -77,9 +77,8 @@ type Report struct {
 	// Manifest is told if it was asked for. It stands beside the report, not in it.
 	Manifest *Manifest `json:"-"`
 
-	// Of tables that are made again: how many rows ask for instants before Kept, whose rows may have been trimmed.
-	BeforeKept int64  `json:"before_kept,omitempty"`
-	Kept       string `json:"kept,omitempty"`
+	// Missing is what may be missing of a table that is made again.
+	Missing []*MissingReport `json:"missing,omitempty"`
 
 	// Of exports that the pipeline declares.
 	Export    string        `json:"export,omitempty"`
@@ -89,7 +88,6 @@ type Report struct {
 	Parts     []PartReport  `json:"parts,omitempty"` // of a split
 
 	stats *tableStats // nil without a manifest
-	kept  event.Time
 }
 
 // PartReport is a part of a split.
@@ -210,6 +208,11 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 		}
 	}
 	report := newReport(&cfg, l)
+	if cfg.At != nil {
+		if report.Missing, err = missing(&cfg); err != nil {
+			return nil, err
+		}
+	}
 	spineSum, err := cfg.sumSpine()
 	if err != nil {
 		return nil, err
@@ -235,7 +238,7 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 		return cfg.At.sameBytes(sums, cfg.Build, report)
 	})
 	if err != nil {
-		return nil, countNulls(ctx, &cfg, cfg.At.gone(err))
+		return nil, countNulls(ctx, &cfg, cfg.At.gone(err, report))
 	}
 	if shaped != nil {
 		shaped.report(report, paths, names)
@@ -272,10 +275,7 @@ func newSinks(files []io.Writer, cfg *Config, l *layout) (sink, error) {
 }
 
 func newReport(cfg *Config, l *layout) *Report {
-	r := &Report{Out: cfg.OutName, SpineColumns: len(l.spine), AsServed: cfg.AsServed, Cut: []OffsetReport{}, Features: []FeatureReport{}, kept: event.MinTime}
-	if cfg.At != nil {
-		r.kept = cfg.Cut.Kept(cfg.Selector)
-	}
+	r := &Report{Out: cfg.OutName, SpineColumns: len(l.spine), AsServed: cfg.AsServed, Cut: []OffsetReport{}, Features: []FeatureReport{}}
 	for _, c := range cfg.Selector.Columns {
 		r.Features = append(r.Features, FeatureReport{Name: c.Name, Type: c.Type.String()})
 	}

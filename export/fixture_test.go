@@ -63,6 +63,8 @@ type fixture struct {
 	part  *feature.Partition
 	next  int64
 	dir   string
+	st    state.Store
+	ends  map[int32]int64 // of partitions, as history left them
 }
 
 func at(text string) event.Time {
@@ -85,18 +87,38 @@ func newFixtureOf(t testing.TB, yaml string) *fixture {
 	if plan == nil {
 		t.Fatalf("compile: %v", diags)
 	}
-	st := state.NewMemory()
-	store, err := feature.Open(st, plan, feature.Options{After: never, Now: func() event.Time { return at("2013-01-06T00:00:00Z") }})
-	if err != nil {
-		t.Fatal(err)
-	}
+	f := &fixture{t: t, plan: plan, dir: dir, st: state.NewMemory(), ends: map[int32]int64{}}
+	f.open()
 	t.Cleanup(func() {
-		if err := store.Close(context.Background()); err != nil {
+		if err := f.store.Close(context.Background()); err != nil {
 			t.Error(err)
 		}
-		_ = st.Close()
+		_ = f.st.Close()
 	})
-	return &fixture{t: t, store: store, plan: plan, part: store.Partition(plan.Sources[0], 0), dir: dir}
+	return f
+}
+
+func (f *fixture) open() {
+	f.t.Helper()
+	store, err := feature.Open(f.st, f.plan, feature.Options{After: never, Now: func() event.Time { return at("2013-01-06T00:00:00Z") }})
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	f.store, f.part = store, store.Partition(f.plan.Sources[0], 0)
+}
+
+// reopen closes the store and opens its state with another pipeline file, or the same.
+func (f *fixture) reopen(yaml string) {
+	f.t.Helper()
+	plan, diags := pipeline.Compile(f.plan.Path, []byte(yaml), pipeline.Options{})
+	if plan == nil {
+		f.t.Fatalf("compile: %v", diags)
+	}
+	if err := f.store.Close(context.Background()); err != nil {
+		f.t.Fatal(err)
+	}
+	f.plan = plan
+	f.open()
 }
 
 type tx struct {

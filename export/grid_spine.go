@@ -39,11 +39,20 @@ func newGridSpine(ctx context.Context, cfg *Config) (*gridSpine, error) {
 			"spine %s: the sources have no watermark yet, so the grid has no beginning", cfg.SpineName)
 	}
 	var err error
-	if s.known, err = cfg.Cut.Select(feature.Selection{View: of.View.Name, Features: []string{of.View.Features[0].Name}}); err != nil {
-		return nil, fmt.Errorf("look for known entities: %w", err)
+	if s.known, err = knownBy(cfg.Cut, of.View); err != nil {
+		return nil, err
 	}
 	s.next, s.stop = iter.Pull2(cfg.Cut.Entities(of.View))
 	return s, nil
+}
+
+// knownBy selects what tells whether an entity is known to a view.
+func knownBy(cut *feature.Cut, v *pipeline.View) (*feature.Selector, error) {
+	sel, err := cut.Select(feature.Selection{View: v.Name, Features: []string{v.Features[0].Name}})
+	if err != nil {
+		return nil, fmt.Errorf("look for known entities: %w", err)
+	}
+	return sel, nil
 }
 
 func (s *gridSpine) columns() []spineColumn { return declaredColumns(s.of) }

@@ -70,7 +70,7 @@ func (f *fixture) history(n int, seed uint64) (all []tx) {
 func (f *fixture) historyAt(n int, seed uint64) (all []tx, records []oracle.Record) {
 	f.t.Helper()
 	r := rand.New(rand.NewPCG(seed, 1))
-	next := map[int32]int64{}
+	next := f.ends
 	for i := range n {
 		// A step of 1m40s gives equal instants, and windows that end exactly at events.
 		ts := at("2013-01-02T00:00:00Z").Add(event.Duration(i) * 20 * event.Second)

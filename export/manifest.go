@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/penstock-ml/penstock/event"
 	"github.com/penstock-ml/penstock/feature"
@@ -48,6 +49,14 @@ type PipelineReport struct {
 	// Definition is the SHA-256 of all that decides the values of the selection, versions of views included.
 	Definition string       `json:"definition"`
 	Views      []ViewReport `json:"views"`
+	// Parts are what Definition is made of beside the views: each with a hash of what it says.
+	Parts []PartHash `json:"parts"`
+}
+
+// PartHash is a part of a definition, like a feature or a label, and the beginning of the SHA-256 of what it says.
+type PartHash struct {
+	Name string `json:"name"`
+	Hash string `json:"hash"`
 }
 
 // ViewReport is a view that was read, and the hash of its definition.
@@ -66,6 +75,7 @@ type Options struct {
 	SpineTime  string   `json:"spine_time,omitempty"`
 	AsServed   bool     `json:"as_served"`
 	WithStatus bool     `json:"with_status"`
+	Label      string   `json:"label,omitempty"` // of the statistics
 }
 
 // FileReport is a file and the hash of its bytes.
@@ -92,26 +102,27 @@ type At struct {
 	Pipeline PipelineReport `json:"pipeline"`
 	Cut      CutReport      `json:"cut"`
 	Out      []FileReport   `json:"-"`
+	Rows     int64          `json:"rows"`
 	Penstock Build          `json:"-"`
 }
 
 func optionsOf(r *Request) Options {
 	return Options{
 		Export: r.Export, Set: r.Selection.Set, View: r.Selection.View, Features: r.Selection.Features, SpineTime: r.SpineTime,
-		AsServed: r.AsServed, WithStatus: r.WithStatus,
+		AsServed: r.AsServed, WithStatus: r.WithStatus, Label: r.Label,
 	}
 }
 
 // meaningOf says what a selection means, in an export that is declared or not.
 func meaningOf(store *feature.Store, sel *feature.Selector, declared *pipeline.Export) PipelineReport {
-	m := store.Meaning(sel)
+	m := store.Meaning(sel, declared)
 	p := PipelineReport{Name: m.Pipeline, File: m.Path, Definition: m.Definition}
-	if declared != nil {
-		sum := sha256.Sum256([]byte(m.Definition + " " + declared.Version(store.Plan())))
-		p.Definition = hex.EncodeToString(sum[:])
-	}
 	for _, v := range m.Views {
 		p.Views = append(p.Views, ViewReport{v.View, v.Version, v.History.String()})
+	}
+	for _, part := range m.Parts {
+		sum := sha256.Sum256([]byte(part.Text))
+		p.Parts = append(p.Parts, PartHash{part.Name, hex.EncodeToString(sum[:8])})
 	}
 	return p
 }
@@ -177,23 +188,48 @@ func cutFor(ctx context.Context, store *feature.Store, meaning PipelineReport, a
 	return cut, nil
 }
 
-// sameAs tells what of a selection is not what it was.
+// sameAs tells what of a selection is not what it was: everything, not the first of it.
 func (p *PipelineReport) sameAs(now PipelineReport) error {
 	if p.Definition == now.Definition {
 		return nil
 	}
-	have := map[string]string{}
-	for _, v := range now.Views {
-		have[v.Name] = v.Version
+	var changes []string
+	of := func(r *PipelineReport) (names []string, hashes map[string]string) {
+		hashes = map[string]string{}
+		add := func(name, hash string) {
+			names, hashes[name] = append(names, name), hash
+		}
+		for _, v := range r.Views {
+			add("view "+quote(v.Name), "version "+v.Version[:min(8, len(v.Version))])
+		}
+		for _, x := range r.Parts {
+			add(x.Name, x.Hash[:min(8, len(x.Hash))])
+		}
+		return names, hashes
 	}
-	for _, v := range p.Views {
-		if have[v.Name] != v.Version {
-			return mistake("changed", "use the state and the pipeline file that it was made with",
-				"view %q has another definition: version %.8s made the table, this is %.8s", v.Name, v.Version, have[v.Name])
+	then, was := of(p)
+	today, is := of(&now)
+	for _, name := range then {
+		switch have, ok := is[name]; {
+		case !ok:
+			changes = append(changes, name+" is not there any more")
+		case have != was[name]:
+			changes = append(changes, fmt.Sprintf("%s has another definition: %s made the table, this is %s", name, was[name], have))
 		}
 	}
-	return mistake("changed", "use the pipeline file that it was made with",
-		"what is exported has another definition: %.8s made the table, this is %.8s", p.Definition, now.Definition)
+	for _, name := range today {
+		if _, ok := was[name]; !ok {
+			changes = append(changes, name+" was not there")
+		}
+	}
+	if len(changes) == 0 {
+		changes = []string{fmt.Sprintf("what is exported has another definition: %.8s made the table, this is %.8s", p.Definition, now.Definition)}
+	}
+	const most = 10
+	if more := len(changes) - most; more > 0 {
+		changes = append(changes[:most], fmt.Sprintf("and %d more", more))
+	}
+	return mistake("changed", "use the pipeline file that it was made with, and a state of it", "%s", strings.Join(changes, "; "))
 }
 
 // ReadManifest reads a manifest.

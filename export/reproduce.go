@@ -10,6 +10,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/penstock-ml/penstock/event"
 	"github.com/penstock-ml/penstock/feature"
@@ -44,8 +46,8 @@ func Reproduce(ctx context.Context, r Reproduction, export func(context.Context,
 	return export(ctx, Request{
 		Export: m.Options.Export, Selection: feature.Selection{Set: m.Options.Set, View: m.Options.View, Features: m.Options.Features},
 		Spine: spine, SpineTime: m.Options.SpineTime, Out: r.Out, AsServed: m.Options.AsServed, WithStatus: m.Options.WithStatus,
-		Force: r.Force, Manifest: true, Plan: r.Plan,
-		At: &At{Pipeline: m.Pipeline, Cut: m.Cut, Out: m.Out, Penstock: m.Penstock},
+		Force: r.Force, Manifest: true, Label: m.Options.Label, Plan: r.Plan,
+		At: &At{Pipeline: m.Pipeline, Cut: m.Cut, Out: m.Out, Rows: m.Rows, Penstock: m.Penstock},
 	})
 }
 
@@ -109,9 +111,13 @@ func sumFiles(files []io.Writer) ([]io.Writer, func(names []string) []FileReport
 }
 
 // gone tells what was trimmed from what failed.
-func (at *At) gone(err error) error {
+func (at *At) gone(err error, r *Report) error {
 	if at != nil && errors.Is(err, feature.ErrTrimmed) {
-		return mistake("gone", "history in the pipeline file says how long rows are kept", "the manifest's cut cannot be read any more: %v", err)
+		hint := "history in the pipeline file says how long rows are kept"
+		for _, m := range r.Missing {
+			hint = fmt.Sprintf("%s before %s: what is needed has been trimmed, or may have been; %s", m.Of, m.Before, hint)
+		}
+		return mistake("gone", hint, "the manifest's cut cannot be read any more: %v", err)
 	}
 	return err
 }
@@ -129,11 +135,8 @@ func (at *At) sameBytes(have []FileReport, build Build, r *Report) error {
 		if f.SHA256 == want.SHA256 {
 			continue
 		}
-		hint := ""
-		switch {
-		case r.BeforeKept > 0:
-			hint = fmt.Sprintf("%d rows ask for instants before %s: what they rest on has been trimmed, or may have been", r.BeforeKept, r.Kept)
-		case build != at.Penstock:
+		hint := strings.Join(r.lacks(at.Rows), "; ")
+		if hint == "" && build != at.Penstock {
 			hint = fmt.Sprintf("it was written by version %s (commit %s), this is %s (commit %s)", at.Penstock.Version, at.Penstock.Commit, build.Version, build.Commit)
 		}
 		return mistake(Differs, hint, "%s would have other bytes than the manifest's table: SHA-256 %.12s… of %d bytes, not %.12s… of %d; it is not written",
@@ -142,14 +145,98 @@ func (at *At) sameBytes(have []FileReport, build Build, r *Report) error {
 	return nil
 }
 
-// countKept notes how many rows ask for instants whose rows may be gone.
-func (r *Report) countKept(kept event.Time, instants []event.Time) {
-	for _, t := range instants {
-		if t < kept {
-			r.BeforeKept++
+// MissingReport is what may be missing of a table that is made again, since trimming has taken rows.
+type MissingReport struct {
+	Of     string `json:"of"`     // "spine", "features" or a label
+	Before string `json:"before"` // what lies before it has been trimmed, or may have been
+	Rows   int64  `json:"rows"`   // of the table that rest on it; of the spine those that are there
+
+	spans []feature.Span // of instants
+	ahead event.Duration // of a label: its end, behind a row's instant
+}
+
+// text is m for people; before is how many rows the table had.
+func (m *MissingReport) text(before int64) string {
+	if m.Of == "spine" {
+		return fmt.Sprintf("rows of the spine before %s have been trimmed, or may have been: the table would have %d rows, and had %d", m.Before, m.Rows, before)
+	}
+	return fmt.Sprintf("%s: %d rows ask for instants before %s: what they rest on has been trimmed, or may have been", m.Of, m.Rows, m.Before)
+}
+
+// lacks tells all that may be missing.
+func (r *Report) lacks(rows int64) (out []string) {
+	for _, m := range r.Missing {
+		if m.Of == "spine" && m.Rows != rows || m.Of != "spine" && m.Rows > 0 {
+			out = append(out, m.text(rows))
 		}
 	}
-	if r.BeforeKept > 0 {
-		r.Kept = kept.String()
+	return out
+}
+
+// missing lists what may be missing of a past, by its cut.
+func missing(cfg *Config) (out []*MissingReport, err error) {
+	add := func(of string, spans []feature.Span, ahead event.Duration) {
+		m := &MissingReport{Of: of, spans: spans, ahead: ahead}
+		latest := event.MinTime
+		for _, s := range spans {
+			latest = max(latest, s.To)
+		}
+		if len(spans) > 0 {
+			m.Before = latest.Add(-ahead).String()
+			out = append(out, m)
+		}
+	}
+	add("features", cfg.Cut.Doubtful(cfg.Selector), 0)
+	x := cfg.Export
+	if x == nil {
+		return out, nil
+	}
+	for _, l := range x.Labels {
+		sel, err := cfg.Cut.SelectAhead([]*pipeline.Feature{l.Feature})
+		if err != nil {
+			return nil, err
+		}
+		add("label "+quote(l.Name), cfg.Cut.Doubtful(sel), l.To)
+	}
+	spans, err := doubtfulRows(cfg)
+	add("spine", spans, 0)
+	return out, err
+}
+
+// doubtfulRows is where rows of a declared spine may be missing: events that a view kept, or of a grid the instants
+// at which it may not be told any more who was known.
+func doubtfulRows(cfg *Config) (out []feature.Span, err error) {
+	of := &cfg.Export.Spine
+	if of.View == nil {
+		return nil, nil
+	}
+	spans := []feature.Span{cfg.Cut.DoubtfulRows(of.View)}
+	if of.Grid != nil {
+		sel, err := knownBy(cfg.Cut, of.View)
+		if err != nil {
+			return nil, err
+		}
+		spans = cfg.Cut.Doubtful(sel)
+	}
+	for _, s := range spans {
+		if s.From = max(s.From, of.From); s.From < s.To {
+			out = append(out, s)
+		}
+	}
+	return out, nil
+}
+
+// countMissing notes how many rows of a chunk rest on what may be missing.
+func (r *Report) countMissing(c *chunk) {
+	for _, m := range r.Missing {
+		if m.Of == "spine" {
+			m.Rows += int64(c.rows)
+			continue
+		}
+		for _, t := range c.instants {
+			if slices.ContainsFunc(m.spans, func(s feature.Span) bool { return s.Has(t.Add(m.ahead)) }) {
+				m.Rows++
+			}
+		}
 	}
 }

@@ -20,9 +20,7 @@ func (r *Report) add(c *chunk) {
 	if r.stats != nil {
 		r.stats.add(c)
 	}
-	if r.kept != event.MinTime {
-		r.countKept(r.kept, c.instants)
-	}
+	r.countMissing(c)
 	for f := range r.Features {
 		for _, v := range c.answers[f] {
 			if v.IsNull() {

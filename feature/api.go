@@ -118,10 +118,10 @@ type Selector struct {
 	Request []pipeline.Column // request columns that must be given
 	Columns []SelectorColumn  // the answers, in order
 
-	views  []viewQuery // what to read
-	outs   []output    // how each answer is finished
-	slots  int         // values read from views
-	origin []string    // what the answers are made of, for Meaning
+	views []viewQuery     // what to read
+	outs  []output        // how each answer is finished
+	slots int             // values read from views
+	made  []pipeline.Part // of a set: what its columns are made of, for Meaning
 }
 
 // SelectorColumn is one answer of a Selector.

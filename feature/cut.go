@@ -18,12 +18,18 @@ type Cut struct {
 	snap    *sharedSnapshot
 	offsets map[*source]map[int32]int64
 	minWM   map[*source]event.Time
-	kept    map[*view]event.Time      // the least instants whose rows trimming has left for certain
+	kept    map[*view]keptSince
 	united  map[*view]map[int32]int64 // offsets by lane, of views of several sources
 	closed  sync.Once
 
 	mu      sync.Mutex
 	cursors []state.Cursor // of its readers
+}
+
+// keptSince is what trimming has left for certain; MinTime: all.
+type keptSince struct {
+	instant event.Time // the rows that an answer at it or later needs
+	row     event.Time // the rows at it or later
 }
 
 // Cut fixes the positions reached now, waits until they are durable, and takes a snapshot.
@@ -63,11 +69,11 @@ func (c *Cut) take(ctx context.Context) error {
 		return err
 	}
 	c.snap = s.snap.acquire()
-	c.kept, c.united = map[*view]event.Time{}, map[*view]map[int32]int64{}
+	c.kept, c.united = map[*view]keptSince{}, map[*view]map[int32]int64{}
 	for _, v := range s.views {
-		c.kept[v] = event.MinTime
+		c.kept[v] = keptSince{event.MinTime, event.MinTime}
 		if t, ok := v.trimmer(); ok {
-			c.kept[v] = t.horizon
+			c.kept[v] = keptSince{t.horizon, t.old}
 		}
 		if len(v.srcs) < 2 {
 			continue

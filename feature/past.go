@@ -2,14 +2,10 @@ package feature
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
-	"maps"
-	"slices"
-	"strings"
 
 	"github.com/penstock-ml/penstock/event"
+	"github.com/penstock-ml/penstock/pipeline"
 )
 
 // Past is a cut written down, from which it can be taken again later.
@@ -40,7 +36,7 @@ func (e *CutError) Error() string { return e.Message }
 
 // CutAt takes a cut of before again, on the newest snapshot: rows beyond its offsets are not read, whatever came
 // since, and the horizon is what it was. So it answers what the first one did, late corrections notwithstanding,
-// as long as the rows are kept: see Kept. An error that the caller can mend is a *CutError.
+// as long as the rows are kept: see Doubtful. An error that the caller can mend is a *CutError.
 func (s *Store) CutAt(ctx context.Context, past Past) (*Cut, error) {
 	if err := s.waitApplied(ctx); err != nil {
 		return nil, err
@@ -97,71 +93,25 @@ func (s *source) reachedOf(partition int32) int64 {
 	return p.reached()
 }
 
-// Kept is the least instant that can be asked of what sel names with nothing of its rows missing: the horizon of
-// what is durable by now. Before it rows may have been trimmed.
-func (c *Cut) Kept(sel *Selector) event.Time {
-	least := event.MinTime
-	for v := range sel.reads() {
-		least = max(least, c.kept[v])
-	}
-	return least
-}
+// Span is instants of [From, To).
+type Span struct{ From, To event.Time }
 
-// reads lists the views that sel reads, those behind their lookups too.
-func (sel *Selector) reads() map[*view]bool {
-	out := map[*view]bool{}
-	for i := range sel.views {
-		q := &sel.views[i]
-		out[q.v] = true
-		if q.lookup != nil {
-			maps.Copy(out, q.lookup.reads())
+// Has tells whether t lies in it.
+func (s Span) Has(t event.Time) bool { return s.From <= t && t < s.To }
+
+// Doubtful lists the instants at which an answer of sel may lack rows by now, since trimming may have taken them: of
+// each view that sel reads those from the cut's horizon to the horizon of what is durable. Of a new cut there are none.
+func (c *Cut) Doubtful(sel *Selector) (out []Span) {
+	for v := range sel.reads() {
+		if s := (Span{horizon(v, c.watermark(v)), c.kept[v].instant}); s.From < s.To {
+			out = append(out, s)
 		}
 	}
 	return out
 }
 
-// Meaning says what a selection stands for: two that are equal in it answer the same from the same rows.
-type Meaning struct {
-	Pipeline   string // name
-	Path       string // of its file
-	Definition string // SHA-256 of keys, request columns, features, expressions and the versions of views, hex
-	Views      []ViewVersion
+// DoubtfulRows is where rows of a view may be missing from Rows, since trimming may have taken them; it is empty if
+// none are.
+func (c *Cut) DoubtfulRows(v *pipeline.View) Span {
+	return Span{c.Horizon(v), c.kept[c.s.byName[v.Name]].row}
 }
-
-// ViewVersion is a view, and the hash of its definition.
-type ViewVersion struct {
-	View    string
-	Version string
-	History event.Duration
-}
-
-// Meaning tells what sel stands for.
-func (s *Store) Meaning(sel *Selector) Meaning {
-	m := Meaning{Pipeline: s.plan.Name, Path: s.plan.Path}
-	for v := range sel.reads() {
-		m.Views = append(m.Views, ViewVersion{v.plan.Name, v.plan.Version, v.plan.History})
-	}
-	slices.SortFunc(m.Views, func(a, b ViewVersion) int { return strings.Compare(a.View, b.View) })
-	var b strings.Builder
-	for _, k := range sel.Keys {
-		fmt.Fprintf(&b, "key %q %s\n", k.Name, k.Type)
-	}
-	for _, k := range sel.Request {
-		fmt.Fprintf(&b, "request %q %s\n", k.Name, k.Type)
-	}
-	for _, c := range sel.Columns {
-		fmt.Fprintf(&b, "feature %q %s\n", c.Name, c.Type)
-	}
-	for _, line := range sel.origin {
-		fmt.Fprintln(&b, line)
-	}
-	for _, v := range m.Views {
-		fmt.Fprintf(&b, "view %q %s\n", v.View, v.Version)
-	}
-	sum := sha256.Sum256([]byte(b.String()))
-	m.Definition = hex.EncodeToString(sum[:])
-	return m
-}
-
-// Meaning tells what sel stands for.
-func (c *Cut) Meaning(sel *Selector) Meaning { return c.s.Meaning(sel) }

@@ -125,7 +125,6 @@ func (b *selectorBuilder) fromView(sel Selection) error {
 		if f == nil {
 			return unknown("unknown_feature", "feature", name, fmt.Sprintf("features[%d]", i), featureNames(v.plan))
 		}
-		b.sel.origin = append(b.sel.origin, f.View.Name+"."+f.Name)
 		if err := b.answer(SelectorColumn{f.Name, f.Type, sizeOf(f), f.Doc}, b.slot(f), i); err != nil {
 			return err
 		}
@@ -151,7 +150,6 @@ func (b *selectorBuilder) dotted(sel Selection) error {
 		if k, ok := b.addKeys(v.plan.Entity.Keys); !ok {
 			return &SelectError{Code: "malformed", Message: fmt.Sprintf("key %q is of another type in view %q than in those before it", k, vn), Hint: "ask for them apart", At: at}
 		}
-		b.sel.origin = append(b.sel.origin, f.View.Name+"."+f.Name)
 		if err := b.answer(SelectorColumn{f.Name, f.Type, sizeOf(f), f.Doc}, b.slot(f), i); err != nil {
 			return err
 		}
@@ -174,11 +172,6 @@ func (b *selectorBuilder) fromSet(sel Selection) error {
 	var names []string
 	for _, f := range set.Features {
 		names = append(names, f.Name)
-		from := f.Text
-		if f.Ref != nil {
-			from = f.Ref.View.Name + "." + f.Ref.Name
-		}
-		b.sel.origin = append(b.sel.origin, fmt.Sprintf("%q is %q, default %s", f.Name, from, event.AppendJSON(nil, f.Default)))
 	}
 	chosen := sel.Features
 	if len(chosen) == 0 {
@@ -212,6 +205,13 @@ func (b *selectorBuilder) setFeature(j int) int {
 		return slot
 	}
 	f := b.set.Features[j]
+	from := f.Text
+	if f.Ref != nil {
+		from = f.Ref.View.Name + "." + f.Ref.Name
+	}
+	b.sel.made = append(b.sel.made, pipeline.Part{
+		Name: fmt.Sprintf("column %q", f.Name), Text: fmt.Sprintf("%q, default %s", from, event.AppendJSON(nil, f.Default)),
+	})
 	var slot int
 	if f.Ref != nil && f.Default.IsNull() {
 		slot = b.slot(f.Ref)
