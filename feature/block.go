@@ -3,6 +3,7 @@ package feature
 import (
 	"cmp"
 	"encoding/binary"
+	"math/bits"
 	"slices"
 
 	"github.com/penstock-ml/penstock/event"
@@ -198,6 +199,45 @@ func splitRows(dst []rowRef, b []byte) ([]rowRef, error) {
 	return dst, nil
 }
 
+// sortRows sorts rows by time, and those of one instant by where they were. Rows come as the partitions do, which is
+// nearly in order; where not, times are sorted as numbers that carry their places, since moving rows is dear.
 func sortRows(rows []rowRef) {
-	slices.SortFunc(rows, func(a, b rowRef) int { return cmp.Compare(a.t, b.t) })
+	byTime := func(a, b rowRef) int { return cmp.Compare(a.t, b.t) }
+	if slices.IsSortedFunc(rows, byTime) {
+		return
+	}
+	least, most := rows[0].t, rows[0].t
+	for i := range rows {
+		least, most = min(least, rows[i].t), max(most, rows[i].t)
+	}
+	places := bits.Len(uint(len(rows)))
+	if bits.Len64(uint64(most)-uint64(least))+places > 64 {
+		slices.SortStableFunc(rows, byTime)
+		return
+	}
+	var few [512]uint64
+	keys := few[:0]
+	if len(rows) > len(few) {
+		keys = make([]uint64, 0, len(rows))
+	}
+	for i := range rows {
+		keys = append(keys, (uint64(rows[i].t)-uint64(least))<<places|uint64(i))
+	}
+	slices.Sort(keys)
+	place := uint64(1)<<places - 1
+	for i := range keys { // each cycle of places is gone through once
+		if keys[i]&place == uint64(i) {
+			continue
+		}
+		first, to := rows[i], i
+		for {
+			from := int(keys[to] & place)
+			keys[to] = uint64(to)
+			if from == i {
+				rows[to] = first
+				break
+			}
+			rows[to], to = rows[from], from
+		}
+	}
 }

@@ -2,8 +2,11 @@ package feature
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"encoding/binary"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -189,6 +192,33 @@ func TestDecodeKey(t *testing.T) {
 		}
 		for n := range len(b) { // damaged keys are no panic
 			_, _ = decodeKey(b[:n], cols, got)
+		}
+	}
+}
+
+// TestSortRows: rows by time, those of one instant in the order they had, whatever they span and however many.
+func TestSortRows(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 3))
+	for range 300 {
+		rows := make([]rowRef, rng.IntN(700))
+		span := []int64{1, 20, 1 << 40, math.MaxInt64}[rng.IntN(4)]
+		for i := range rows {
+			at := event.Time(rng.Int64N(span))
+			if rng.IntN(2) == 0 {
+				at = -at
+			}
+			if i > 0 && rng.IntN(3) > 0 {
+				at = rows[i-1].t
+			}
+			rows[i] = rowRef{t: at, b: binary.AppendUvarint(nil, uint64(i))}
+		}
+		want := slices.Clone(rows)
+		slices.SortStableFunc(want, func(a, b rowRef) int { return cmp.Compare(a.t, b.t) })
+		sortRows(rows)
+		for i := range rows {
+			if rows[i].t != want[i].t || !bytes.Equal(rows[i].b, want[i].b) {
+				t.Fatalf("%d rows over %d: row %d is at %v, want %v", len(rows), span, i, rows[i].t, want[i].t)
+			}
 		}
 	}
 }
