@@ -228,7 +228,7 @@ type PartitionStats struct {
 	Left      bool // out of the minimum of watermarks
 }
 
-// ViewStats are the counters of a view: they add up to the records read of its source.
+// ViewStats are the counters of a view for one of its sources: they add up to the records read of it.
 type ViewStats struct {
 	Name, Source                             string
 	Applied, Filtered, Duplicate, Late, Dead int64

@@ -58,7 +58,7 @@ type PartitionDescription struct {
 	Waiting   string  `json:"waiting,omitempty"`
 }
 
-// ViewDescription is a view with its counts; applied to dead add up to the records read of its source.
+// ViewDescription is a view with its counts; applied to dead add up to the records read of its sources.
 type ViewDescription struct {
 	Name      string               `json:"name"`
 	Source    string               `json:"source"`
@@ -160,7 +160,7 @@ func (s *Server) describe() *Description {
 			if vs := &st.Views[j]; vs.Name == v.Name {
 				v.Horizon, v.Overflows = instantText(vs.Horizon), vs.Overflows
 				for _, o := range outcomes(vs) {
-					v.Counts[o.name] = o.n
+					v.Counts[o.name] += o.n // of each source of the view
 				}
 			}
 		}

@@ -67,6 +67,17 @@ func TestPipeline(t *testing.T) {
 	}
 }
 
+func TestCountsOfSeveralSources(t *testing.T) {
+	file := strings.Replace(pipelineYAML, "entities:\n", "  refunds: {kafka: {brokers: [\"localhost:9092\"], topic: refunds}, schema: {file: tx.avsc}, time: ts}\nentities:\n", 1)
+	file = strings.Replace(file, "views:\n", "views:\n  both: {sources: [tx, refunds], entity: user, where: points >= 0, features: {n: {count: \"*\"}}}\n", 1)
+	f := newFixtureOf(t, file, nil)
+	f.some()
+	v := f.server.describe().Views[0]
+	if v.Name != "both" || v.Counts["applied"] != 3 || v.Counts["filtered"] != 1 {
+		t.Errorf("view %s of two sources: %v, want 3 applied and 1 filtered, all of the first", v.Name, v.Counts)
+	}
+}
+
 func TestMetrics(t *testing.T) {
 	f := newFixture(t, func(c *Config) {
 		c.Status = func() []SourceStatus {

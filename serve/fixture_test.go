@@ -82,11 +82,16 @@ func at(text string) event.Time {
 
 func newFixture(t testing.TB, change func(*Config)) *fixture {
 	t.Helper()
+	return newFixtureOf(t, pipelineYAML, change)
+}
+
+func newFixtureOf(t testing.TB, file string, change func(*Config)) *fixture {
+	t.Helper()
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "tx.avsc"), []byte(avsc), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	plan, diags := pipeline.Compile(filepath.Join(dir, "p.yaml"), []byte(pipelineYAML), pipeline.Options{})
+	plan, diags := pipeline.Compile(filepath.Join(dir, "p.yaml"), []byte(file), pipeline.Options{})
 	if plan == nil {
 		t.Fatalf("compile: %v", diags)
 	}
