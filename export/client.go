@@ -73,6 +73,7 @@ func (c *Client) Export(ctx context.Context, req Request) (*Report, error) {
 		if req.At == nil || done.Manifest == nil {
 			return nil
 		}
+		done.Report.OtherFiles = req.At.Cut.otherFiles(done.Manifest.Cut.Files)
 		return req.At.sameBytes(sumsOf(names), done.Manifest.Penstock, done.Report)
 	})
 	if err != nil {

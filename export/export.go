@@ -79,6 +79,8 @@ type Report struct {
 
 	// Missing is what may be missing of a table that is made again.
 	Missing []*MissingReport `json:"missing,omitempty"`
+	// OtherFiles tells, of such a table, which source files the state was made of that are not the manifest's.
+	OtherFiles []string `json:"other_files,omitempty"`
 
 	// Of exports that the pipeline declares.
 	Export    string        `json:"export,omitempty"`
@@ -212,6 +214,7 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 		if report.Missing, err = missing(&cfg); err != nil {
 			return nil, err
 		}
+		report.OtherFiles = cfg.At.Cut.otherFiles(filesOf(cfg.Cut))
 	}
 	spineSum, err := cfg.sumSpine()
 	if err != nil {

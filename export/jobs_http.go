@@ -197,7 +197,9 @@ func (q *query) encode() string {
 		v.Set("label", q.req.Label)
 	}
 	if q.req.At != nil {
-		at, err := json.Marshal(q.req.At)
+		short := *q.req.At
+		short.Cut.Files = nil // the client compares them, with those of the manifest that it gets
+		at, err := json.Marshal(&short)
 		if err != nil { // texts and numbers: cannot happen
 			panic(err)
 		}

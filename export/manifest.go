@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/penstock-ml/penstock/event"
@@ -89,6 +90,17 @@ type FileReport struct {
 type CutReport struct {
 	Offsets    []OffsetReport    `json:"offsets"`
 	Watermarks []WatermarkReport `json:"watermarks"`
+	Files      []CutFileReport   `json:"files,omitempty"` // of sources that are files
+}
+
+// CutFileReport is a file that is a partition of a source.
+type CutFileReport struct {
+	Source    string `json:"source"`
+	Partition int32  `json:"partition"`
+	Name      string `json:"name"` // without folders
+	Bytes     int64  `json:"bytes"`
+	SHA256    string `json:"sha256,omitempty"` // nothing if it had not been read to its end
+	Edges     string `json:"edges"`            // the first half of the SHA-256 of its first and last 64 KiB
 }
 
 // WatermarkReport is the least watermark of a source's partitions; Least is nothing if there was none yet.
@@ -127,8 +139,8 @@ func meaningOf(store *feature.Store, sel *feature.Selector, declared *pipeline.E
 	return p
 }
 
-func cutOf(p feature.Past) CutReport {
-	c := CutReport{Offsets: []OffsetReport{}, Watermarks: []WatermarkReport{}}
+func cutOf(cut *feature.Cut) CutReport {
+	p, c := cut.Past(), CutReport{Offsets: []OffsetReport{}, Watermarks: []WatermarkReport{}}
 	for _, o := range p.Offsets {
 		c.Offsets = append(c.Offsets, OffsetReport(o))
 	}
@@ -139,7 +151,41 @@ func cutOf(p feature.Past) CutReport {
 		}
 		c.Watermarks = append(c.Watermarks, r)
 	}
+	c.Files = filesOf(cut)
 	return c
+}
+
+func filesOf(cut *feature.Cut) (out []CutFileReport) {
+	for _, f := range cut.Files() {
+		out = append(out, CutFileReport{f.Source, f.Partition, f.Name, f.Bytes, f.SHA256, f.Edges})
+	}
+	return out
+}
+
+func (f *CutFileReport) mark() feature.FileMark {
+	return feature.FileMark{Name: f.Name, Bytes: f.Bytes, Edges: f.Edges, SHA256: f.SHA256}
+}
+
+func (f *CutFileReport) text() string {
+	text := fmt.Sprintf("%s of %d bytes", f.Name, f.Bytes)
+	if f.SHA256 != "" {
+		text += fmt.Sprintf(", SHA-256 %.12s…", f.SHA256)
+	}
+	return text
+}
+
+// otherFiles tells which files that c names a state was not read from, by what it was read from.
+func (c *CutReport) otherFiles(have []CutFileReport) (out []string) {
+	for _, was := range c.Files {
+		i := slices.IndexFunc(have, func(f CutFileReport) bool { return f.Source == was.Source && f.Partition == was.Partition })
+		switch {
+		case i < 0:
+			out = append(out, fmt.Sprintf("source %q has not read %s", was.Source, was.text()))
+		case !have[i].mark().Same(was.mark()):
+			out = append(out, fmt.Sprintf("source %q has read another file, %s; the table was made of %s", was.Source, have[i].text(), was.text()))
+		}
+	}
+	return out
 }
 
 // past reads what cutOf wrote.
@@ -258,7 +304,7 @@ func ReadManifest(path string) (*Manifest, error) {
 func newManifest(cfg *Config, spine *FileReport, sums []FileReport, r *Report) *Manifest {
 	return &Manifest{
 		Version: ManifestVersion, Penstock: cfg.Build, Pipeline: cfg.Meaning, Options: cfg.Options, Spine: spine,
-		Cut: cutOf(cfg.Cut.Past()), Out: sums, Rows: r.Rows, Differ: r.Differ, Statistics: r.stats.finish(cfg.Label, r.Features),
+		Cut: cutOf(cfg.Cut), Out: sums, Rows: r.Rows, Differ: r.Differ, Statistics: r.stats.finish(cfg.Label, r.Features),
 	}
 }
 

@@ -163,8 +163,9 @@ func (m *MissingReport) text(before int64) string {
 	return fmt.Sprintf("%s: %d rows ask for instants before %s: what they rest on has been trimmed, or may have been", m.Of, m.Rows, m.Before)
 }
 
-// lacks tells all that may be missing.
+// lacks tells all that may be missing, or is another.
 func (r *Report) lacks(rows int64) (out []string) {
+	out = append(out, r.OtherFiles...)
 	for _, m := range r.Missing {
 		if m.Of == "spine" && m.Rows != rows || m.Of != "spine" && m.Rows > 0 {
 			out = append(out, m.text(rows))

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"strings"
 
 	"github.com/penstock-ml/penstock/event"
 	"github.com/penstock-ml/penstock/pipeline"
@@ -234,7 +233,8 @@ func place(src *source, partition int32, offset int64) Place {
 	p := src.parts[partition]
 	src.mu.Unlock()
 	if p != nil {
-		x.Log, _, _ = strings.Cut(p.Meta(), "\n")
+		m, _ := ParseFileMark(p.Meta())
+		x.Log = m.Name
 	}
 	return x
 }

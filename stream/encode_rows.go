@@ -95,7 +95,7 @@ func OpenRows(cfg RowsConfig) (*Rows, error) {
 }
 
 func (r *Rows) open(format, packed string, schema *schemas.Schema) error {
-	in, err := openPacked(r.cfg.Path, packed)
+	in, err := openPacked(r.cfg.Path, packed, nil)
 	if err != nil {
 		return err
 	}

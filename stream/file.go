@@ -7,11 +7,11 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/penstock-ml/penstock/event"
 	"github.com/penstock-ml/penstock/feature"
@@ -103,19 +103,20 @@ type fileSource struct {
 	st    *sourceStatus
 	slots []event.Value
 	rec   feature.Record
+
+	sum    hash.Hash // of the file under way
+	summed int64     // its first bytes that sum has
 }
 
 // known compares a file with what is stored about its partition.
 func (f *fileSource) known(path string, h partition) error {
-	meta := h.Meta()
-	if meta == "" {
+	before, ok := feature.ParseFileMark(h.Meta())
+	if !ok {
 		return nil
 	}
-	name, before, _ := strings.Cut(meta, "\n")
-	before, _, _ = strings.Cut(before, "\n")
-	if name != filepath.Base(path) {
+	if before.Name != filepath.Base(path) {
 		return &FileError{
-			Path: path, Why: fmt.Sprintf("stands where %s stood when the files were read", name),
+			Path: path, Why: fmt.Sprintf("stands where %s stood when the files were read", before.Name),
 			hint: "the number of a file is its place in the bytewise order of paths: a new file must sort behind all that were read, and none may be taken away; or start with a new state directory",
 		}
 	}
@@ -123,7 +124,7 @@ func (f *fileSource) known(path string, h partition) error {
 	if err != nil {
 		return err
 	}
-	if now != before {
+	if !now.Same(before) {
 		return &FileError{Path: path, Why: "changed after it was read", hint: "restore it, or start with a new state directory; put new rows into a new file"}
 	}
 	return nil
@@ -135,8 +136,8 @@ func (f *fileSource) missing(paths []string) error {
 		if int(n) < len(paths) {
 			continue
 		}
-		name, _, _ := strings.Cut(f.r.store.partition(f.src, n).Meta(), "\n")
-		return &FileError{Path: name, Why: "was read before and is gone", hint: "restore it, or start with a new state directory"}
+		m, _ := feature.ParseFileMark(f.r.store.partition(f.src, n).Meta())
+		return &FileError{Path: m.Name, Why: "was read before and is gone", hint: "restore it, or start with a new state directory"}
 	}
 	return nil
 }
@@ -146,27 +147,27 @@ const edge = 64 << 10
 
 // fingerprint is a file's size and a hash of its first and last 64 KiB: enough to notice what was
 // appended, truncated, replaced or written anew, at a cost that does not grow with the file. A change
-// in the middle that keeps the size is not noticed.
-func fingerprint(path string) (string, error) {
+// in the middle that keeps the size is not noticed before the file is read again.
+func fingerprint(path string) (m feature.FileMark, err error) {
 	file, err := os.Open(path)
 	if err != nil {
-		return "", fmt.Errorf("open file: %w", err)
+		return m, fmt.Errorf("open file: %w", err)
 	}
 	defer file.Close()
 	info, err := file.Stat()
 	if err != nil {
-		return "", fmt.Errorf("stat file: %w", err)
+		return m, fmt.Errorf("stat file: %w", err)
 	}
 	h := sha256.New()
 	if _, err := io.CopyN(h, file, edge); err != nil && !errors.Is(err, io.EOF) {
-		return "", fmt.Errorf("read file %s: %w", path, err)
+		return m, fmt.Errorf("read file %s: %w", path, err)
 	}
 	if info.Size() > edge {
 		if _, err := io.Copy(h, io.NewSectionReader(file, max(info.Size()-edge, edge), edge)); err != nil {
-			return "", fmt.Errorf("read file %s: %w", path, err)
+			return m, fmt.Errorf("read file %s: %w", path, err)
 		}
 	}
-	return fmt.Sprintf("%d %s", info.Size(), hex.EncodeToString(h.Sum(nil)[:16])), nil
+	return feature.FileMark{Name: filepath.Base(path), Bytes: info.Size(), Edges: hex.EncodeToString(h.Sum(nil)[:16]), Rows: -1}, nil
 }
 
 // file reads one file from its restart row to its end.
@@ -176,18 +177,18 @@ func (f *fileSource) file(ctx context.Context, path string, n int32, h partition
 	if err != nil {
 		return err
 	}
-	meta := filepath.Base(path) + "\n" + mark
 	from, _ := h.Next()
 	next := from
-	if h.Meta() != fmt.Sprintf("%s\n%d", meta, from) { // not read to its end before
-		h.SetMeta(meta)
-		if next, err = f.readFile(ctx, path, from, h, st); err != nil {
+	if was, ok := feature.ParseFileMark(h.Meta()); !ok || !was.Same(mark) || was.Rows != from { // not read to its end before
+		h.SetMeta(mark.String())
+		if mark.Rows, mark.SHA256, err = f.readFile(ctx, path, from, h, st); err != nil {
 			return err
 		}
-		if after, err := fingerprint(path); err != nil || after != mark {
+		if after, err := fingerprint(path); err != nil || !after.Same(mark) {
 			return errors.Join(err, &FileError{Path: path, Why: "changed while it was read", hint: "write files under another name and rename them when they are whole"})
 		}
-		h.SetMeta(fmt.Sprintf("%s\n%d", meta, next))
+		next = mark.Rows
+		h.SetMeta(mark.String())
 	}
 	if err := h.End(ctx, next, true); err != nil {
 		return err
@@ -198,17 +199,55 @@ func (f *fileSource) file(ctx context.Context, path string, n int32, h partition
 	return nil
 }
 
-func (f *fileSource) readFile(ctx context.Context, path string, from int64, h partition, st *partitionStatus) (int64, error) {
+// readFile reads a file to its end, and tells how many rows it has and the SHA-256 of its bytes.
+func (f *fileSource) readFile(ctx context.Context, path string, from int64, h partition, st *partitionStatus) (int64, string, error) {
+	f.sum, f.summed = sha256.New(), 0
 	rows, err := f.open(path)
 	if err != nil {
-		return 0, fmt.Errorf("open file %s: %w", path, err)
+		return 0, "", fmt.Errorf("open file %s: %w", path, err)
 	}
 	defer rows.close()
 	next, err := f.rows(ctx, path, rows, from, h, st)
 	if err == nil && next < from {
 		err = &FileError{Path: path, Why: fmt.Sprintf("ends at row %d, and row %d was read before", next, from-1)}
 	}
-	return next, err
+	if err != nil {
+		return 0, "", err
+	}
+	if err := f.sumRest(ctx, path); err != nil {
+		return 0, "", err
+	}
+	return next, hex.EncodeToString(f.sum.Sum(nil)), nil
+}
+
+// sumRest hashes what the reader of rows did not take in order: perhaps a few bytes at the end, of a Parquet file all.
+func (f *fileSource) sumRest(ctx context.Context, path string) error {
+	file, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("open file: %w", err)
+	}
+	defer file.Close()
+	if _, err := file.Seek(f.summed, io.SeekStart); err != nil {
+		return fmt.Errorf("read file %s: %w", path, err)
+	}
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		_, err := io.CopyN(f.sum, file, 16<<20)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("read file %s: %w", path, err)
+		}
+	}
+}
+
+// Write hashes bytes of the file as they are read.
+func (f *fileSource) Write(b []byte) (int, error) {
+	f.summed += int64(len(b))
+	return f.sum.Write(b)
 }
 
 // rows hands over the rows from from on and returns how many the file has.

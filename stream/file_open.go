@@ -33,7 +33,7 @@ func (f *fileSource) open(path string) (rowReader, error) {
 		}
 		return f.openParquet(path)
 	}
-	in, err := openPacked(path, packed)
+	in, err := openPacked(path, packed, f)
 	if err != nil {
 		return nil, err
 	}
@@ -63,27 +63,32 @@ type packedFile struct {
 
 func (p *packedFile) Close() error { return p.close() }
 
-// openPacked opens a plain file, or a compressed one as a stream: memory does not grow with it.
-func openPacked(path, packed string) (io.ReadCloser, error) {
+// openPacked opens a plain file, or a compressed one as a stream: memory does not grow with it. What is read of the
+// file is also written to raw, if that is not nil.
+func openPacked(path, packed string, raw io.Writer) (io.ReadCloser, error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
+	in := io.Reader(file)
+	if raw != nil {
+		in = io.TeeReader(file, raw)
+	}
 	switch packed {
 	case ".gz":
-		gz, err := gzip.NewReader(file)
+		gz, err := gzip.NewReader(in)
 		if err != nil {
 			_ = file.Close()
 			return nil, fmt.Errorf("gzip: %w", err)
 		}
 		return &packedFile{gz, file.Close}, nil
 	case ".zst":
-		zs, err := zstd.NewReader(file, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow))
+		zs, err := zstd.NewReader(in, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow))
 		if err != nil {
 			_ = file.Close()
 			return nil, fmt.Errorf("zstd: %w", err)
 		}
 		return &packedFile{zs, func() error { zs.Close(); return file.Close() }}, nil
 	}
-	return file, nil
+	return &packedFile{in, file.Close}, nil
 }

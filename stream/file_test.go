@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -18,6 +20,7 @@ import (
 	"github.com/parquet-go/parquet-go"
 
 	"github.com/penstock-ml/penstock/event"
+	"github.com/penstock-ml/penstock/feature"
 	"github.com/penstock-ml/penstock/pipeline"
 )
 
@@ -176,18 +179,34 @@ func TestFiles(t *testing.T) {
 				}
 			}
 			check(rec.snapshot("tx", 0), 0)
+			mark := rec.snapshot("tx", 0).meta
+			sum := sha256.Sum256(content)
+			if m, ok := feature.ParseFileMark(mark); !ok || m.Name != name || m.Rows != n || m.SHA256 != hex.EncodeToString(sum[:]) {
+				t.Errorf("mark %q", mark)
+			}
 
 			// A crash after 1,234 rows were durable.
 			again := newRecorder()
 			p := again.of("tx", 0)
-			p.next, p.stored, p.meta = 1234, true, strings.Join(strings.Split(rec.snapshot("tx", 0).meta, "\n")[:2], "\n")
+			p.next, p.stored, p.meta = 1234, true, strings.Join(strings.Split(mark, "\n")[:2], "\n")
 			readFiles(t, plan, again)
 			check(again.snapshot("tx", 0), 1234)
+			if got := again.snapshot("tx", 0).meta; got != mark {
+				t.Errorf("mark %q, and %q after a restart", mark, got)
+			}
 
 			// After the end nothing is read again.
 			third := rec.restart()
 			readFiles(t, plan, third)
 			if s := third.snapshot("tx", 0); len(s.got) != 0 || s.at != n || !s.atEnd || s.left != 1 {
+				t.Fatalf("read again: %d rows, ended at %d", len(s.got), s.at)
+			}
+
+			// Nor of a state that did not keep the hash.
+			old := rec.restart()
+			old.of("tx", 0).meta = strings.Join(strings.Split(mark, "\n")[:3], "\n")
+			readFiles(t, plan, old)
+			if s := old.snapshot("tx", 0); len(s.got) != 0 || s.at != n {
 				t.Fatalf("read again: %d rows, ended at %d", len(s.got), s.at)
 			}
 		})

@@ -61,6 +61,9 @@ func (c reproduceCmd) Run(e *env) error {
 	if c.JSON {
 		return json.NewEncoder(e.out).Encode(rep)
 	}
+	for _, text := range rep.OtherFiles {
+		_, _ = fmt.Fprintf(e.errs, "%s; what the table needs of it is the same\n", text)
+	}
 	_, err = fmt.Fprintf(e.out, "wrote %s: %d rows, the same bytes as the manifest's table\n", written(rep), rep.Rows)
 	return err
 }
