@@ -61,12 +61,19 @@ func (c *chunk) cell(l *layout, i, r int) event.Value {
 	return event.StringOf(c.status[i-len(l.names)][r].String())
 }
 
-// optional tells whether Parquet can write a null of it.
-func (c *column) optional() bool {
-	if c.node != nil {
-		return c.node.Optional()
+// column is the cells of some rows of column i of the table.
+func (c *chunk) column(l *layout, i, from, to int) []event.Value {
+	if i < len(l.spine) {
+		return c.vals[i][from:to]
 	}
-	return c.typ.Nullable
+	if i -= len(l.spine); i < len(l.names) {
+		return c.answers[i][from:to]
+	}
+	out := make([]event.Value, to-from)
+	for r, s := range c.status[i-len(l.names)][from:to] {
+		out[r] = event.StringOf(s.String())
+	}
+	return out
 }
 
 // fits tells whether a value can stand in a column of a kind.

@@ -265,7 +265,7 @@ func (cfg *Config) sumSpine() (*FileReport, error) {
 func newSinks(files []io.Writer, cfg *Config, l *layout) (sink, error) {
 	all := &partSink{}
 	for _, w := range files {
-		out, err := newSink(w, cfg.Out, l)
+		out, err := newSink(w, cfg.Out, l, cfg.Workers)
 		if err != nil {
 			return nil, err
 		}

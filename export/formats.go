@@ -103,11 +103,11 @@ func unpack(f *os.File, path string) (r io.Reader, stop func(), err error) {
 	return f, func() {}, nil
 }
 
-// newSink writes rows in the format of a name.
-func newSink(w io.Writer, path string, l *layout) (sink, error) {
+// newSink writes rows in the format of a name, by so many goroutines if the format can.
+func newSink(w io.Writer, path string, l *layout, workers int) (sink, error) {
 	switch formatOf(path) {
 	case "parquet":
-		return newParquetSink(w, l)
+		return newParquetSink(w, l, workers)
 	case "arrow":
 		return newArrowSink(w, l)
 	case "avro":

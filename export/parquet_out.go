@@ -1,11 +1,15 @@
 package export
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"reflect"
+	"sync"
+	"sync/atomic"
 	"unsafe"
 
+	"github.com/klauspost/compress/zstd"
 	"github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/compress"
 	"github.com/parquet-go/parquet-go/encoding"
@@ -17,15 +21,28 @@ import (
 // parquetSink writes Parquet: columns in the order given, zstd, features optional. Longs are INT64,
 // doubles DOUBLE, instants TIMESTAMP(MICROS, UTC); decimals are STRING, since the sum of decimals
 // has no bound on its digits; lists are LIST, maps MAP. Nothing in the file tells when or where it was written.
+//
+// Every column is encoded by itself, so some may be at the same time; the bytes do not depend on it. The library has
+// the schema, the encodings of levels and indexes, and the structures of the footer.
 type parquetSink struct {
-	//lint:ignore SA1019 the generic writer needs Go types of every column; only rows are written here
-	w     *parquet.Writer
-	l     *layout
-	base  []int          // by column: its first leaf column
-	kinds []parquet.Kind // by flat column
-	rows  []parquet.Row
-	size  int // bytes of the values of the row group
-	have  int // rows of it
+	w         io.Writer
+	at        int64 // offset of what is written next
+	l         *layout
+	meta      format.FileMetaData
+	cols      []parquetColumn
+	zstds     []*zstd.Encoder // by goroutine
+	index     [][]*leafIndex  // by row group
+	size      int             // bytes of the values of the row group
+	have      int             // rows of it
+	mostRows  int             // of a row group
+	mostBytes int             // of its values
+}
+
+// parquetColumn is a column of the table.
+type parquetColumn struct {
+	kind   parquet.Kind // of a flat one; else -1
+	leaves []*leafColumn
+	row    parquet.Row // of a nested one
 }
 
 // A row group holds a million rows, or 128 MiB of values before they are encoded: what readers like, and
@@ -33,15 +50,14 @@ type parquetSink struct {
 const (
 	rowsOfGroup  = 1 << 20
 	bytesOfGroup = 128 << 20
-	rowsOfWrite  = 256
-	bytesOfDict  = 1 << 20
+	rowsOfCount  = 1024 // after so many it is seen whether a row group is full
 	createdBy    = "penstock"
+	magic        = "PAR1"
 )
 
-func newParquetSink(w io.Writer, l *layout) (*parquetSink, error) {
-	s := &parquetSink{l: l, rows: make([]parquet.Row, 0, rowsOfWrite)}
+func newParquetSink(w io.Writer, l *layout, workers int) (*parquetSink, error) {
+	s := &parquetSink{w: w, l: l, mostRows: rowsOfGroup, mostBytes: bytesOfGroup}
 	root := &orderedGroup{}
-	leaf := 0
 	for i := range l.table {
 		c := &l.table[i]
 		node := c.node
@@ -49,27 +65,55 @@ func newParquetSink(w io.Writer, l *layout) (*parquetSink, error) {
 			node = nodeOf(c.typ, c.typ.Nullable)
 		}
 		kind := parquet.Kind(-1)
-		if node.Leaf() {
+		if node.Leaf() && !node.Repeated() {
 			kind = node.Type().Kind()
 		}
-		s.kinds = append(s.kinds, kind)
-		s.base = append(s.base, leaf)
-		leaf += leaves(node)
+		s.cols = append(s.cols, parquetColumn{kind: kind})
 		root.add(c.name, node)
 	}
-	config, err := parquet.NewWriterConfig(
-		parquet.NewSchema("row", root),
-		parquet.Compression(&parquet.Zstd),
-		parquet.MaxRowsPerRowGroup(rowsOfGroup),
-		parquet.DictionaryMaxBytes(bytesOfDict),
-		parquet.DataPageStatistics(true),
-		parquet.CreatedBy(createdBy, "", ""),
-	)
+	empty, err := emptyParquet(root)
+	if err != nil {
+		return nil, err
+	}
+	s.meta = *empty.Metadata()
+	for i, c := range empty.Root().Columns() {
+		s.cols[i].leaves = leavesUnder(c, nil)
+	}
+	for range max(workers, 1) {
+		z, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderCRC(false))
+		if err != nil {
+			return nil, fmt.Errorf("write parquet: %w", err)
+		}
+		s.zstds = append(s.zstds, z)
+	}
+	return s, s.put([]byte(magic))
+}
+
+// emptyParquet is a file without rows, for what the library makes of a schema.
+func emptyParquet(root parquet.Node) (*parquet.File, error) {
+	config, err := parquet.NewWriterConfig(parquet.NewSchema("row", root), parquet.CreatedBy(createdBy, "", ""))
 	if err != nil {
 		return nil, fmt.Errorf("write parquet: %w", err)
 	}
-	s.w = parquet.NewWriter(w, config)
-	return s, nil
+	var b bytes.Buffer
+	if err := parquet.NewWriter(&b, config).Close(); err != nil {
+		return nil, fmt.Errorf("write parquet: %w", err)
+	}
+	f, err := parquet.OpenFile(bytes.NewReader(b.Bytes()), int64(b.Len()))
+	if err != nil {
+		return nil, fmt.Errorf("write parquet: %w", err)
+	}
+	return f, nil
+}
+
+func leavesUnder(c *parquet.Column, to []*leafColumn) []*leafColumn {
+	if c.Leaf() {
+		return append(to, newLeafColumn(c))
+	}
+	for _, below := range c.Columns() {
+		to = leavesUnder(below, to)
+	}
+	return to
 }
 
 // nodeOf is how values of a type are written.
@@ -106,89 +150,90 @@ func nodeOf(t event.Type, optional bool) parquet.Node {
 }
 
 func (s *parquetSink) write(c *chunk) error {
-	for r := range c.rows {
-		row := s.row()
-		for i := range s.l.table {
-			if i < len(c.raw) {
-				row = s.carry(row, &c.raw[i], r, s.base[i])
-				continue
-			}
-			col := &s.l.table[i]
-			v := c.cell(s.l, i, r)
-			if col.typ.Elem != nil {
-				row = appendNested(row, v, &col.typ, s.base[i])
-				continue
-			}
-			if err := fits(v, col.typ.Kind); err != nil && s.kinds[i] != parquet.ByteArray {
-				return s.l.cellError(c, r, i, err)
-			}
-			row = append(row, parquetValue(v, s.kinds[i], s.base[i], col.optional()))
+	for from := 0; from < c.rows; {
+		to := from
+		for to < c.rows && s.have < s.mostRows && s.size < s.mostBytes {
+			n := min(rowsOfCount, c.rows-to, s.mostRows-s.have)
+			s.size += s.sizeOf(c, to, to+n)
+			s.have += n
+			to += n
 		}
-		s.rows[len(s.rows)-1] = row
-		for i := range row {
-			s.size += sizeOfValue(&row[i])
+		if err := s.add(c, from, to); err != nil {
+			return err
 		}
-		if s.have++; len(s.rows) == rowsOfWrite || s.have == rowsOfGroup || s.size >= bytesOfGroup {
-			if err := s.flush(); err != nil {
+		if s.have == s.mostRows || s.size >= s.mostBytes {
+			if err := s.endGroup(); err != nil {
 				return err
 			}
 		}
-		if s.have == rowsOfGroup || s.size >= bytesOfGroup {
-			if err := s.w.Flush(); err != nil {
-				return fmt.Errorf("write a row group: %w", err)
-			}
-			s.have, s.size = 0, 0
-		}
-	}
-	return s.flush() // the rows alias the chunk
-}
-
-// sizeOfValue is what a value takes before it is encoded.
-func sizeOfValue(v *parquet.Value) int {
-	switch v.Kind() {
-	case parquet.ByteArray, parquet.FixedLenByteArray:
-		return 4 + len(v.ByteArray())
-	}
-	return 8
-}
-
-// row makes room for one more row.
-func (s *parquetSink) row() parquet.Row {
-	s.rows = s.rows[:len(s.rows)+1]
-	return s.rows[len(s.rows)-1][:0]
-}
-
-func (s *parquetSink) flush() error {
-	if len(s.rows) == 0 {
-		return nil
-	}
-	_, err := s.w.WriteRows(s.rows)
-	s.rows = s.rows[:0]
-	return err
-}
-
-func (s *parquetSink) close() error {
-	if err := s.w.Close(); err != nil {
-		return fmt.Errorf("write parquet: %w", err)
+		from = to
 	}
 	return nil
 }
 
-// carry appends a column's values as they were read, in their new place.
-func (s *parquetSink) carry(row parquet.Row, raw *rawColumn, r, base int) parquet.Row {
-	from := int32(0)
-	if r > 0 {
-		from = raw.ends[r-1]
+// sizeOf is what some rows take before they are encoded.
+func (s *parquetSink) sizeOf(c *chunk, from, to int) int {
+	size := 0
+	for i := range s.cols {
+		if i < len(c.raw) {
+			for _, v := range c.raw[i].of(from, to) {
+				if k := v.Kind(); k == parquet.ByteArray || k == parquet.FixedLenByteArray {
+					size += len(v.ByteArray())
+				}
+				size += 8
+			}
+			continue
+		}
+		size += 8 * (to - from)
+		if s.cols[i].kind == parquet.ByteArray || s.cols[i].kind < 0 {
+			for _, v := range c.column(s.l, i, from, to) {
+				size += len(v.Str)
+			}
+		}
 	}
-	vals := raw.vals[from:raw.ends[r]]
-	if len(vals) == 0 {
-		return row
+	return size
+}
+
+// add adds some rows, a column at a time.
+func (s *parquetSink) add(c *chunk, from, to int) error {
+	errs := make([]error, len(s.cols))
+	bad := make([]int, len(s.cols))
+	s.each(func(i int, z *zstd.Encoder) {
+		bad[i], errs[i] = s.addColumn(c, i, from, to, z)
+	})
+	first := -1
+	for i, err := range errs {
+		if err != nil && (first < 0 || bad[i] < bad[first]) {
+			first = i
+		}
 	}
-	old := vals[0].Column() // a row's values come in the order of leaf columns
-	for _, v := range vals {
-		row = append(row, v.Level(v.RepetitionLevel(), v.DefinitionLevel(), base+v.Column()-old))
+	if first < 0 {
+		return nil
 	}
-	return row
+	if bad[first] < 0 {
+		return errs[first]
+	}
+	return s.l.cellError(c, bad[first], first, errs[first])
+}
+
+// each does something for all columns.
+func (s *parquetSink) each(do func(i int, z *zstd.Encoder)) {
+	if len(s.zstds) == 1 {
+		for i := range s.cols {
+			do(i, s.zstds[0])
+		}
+		return
+	}
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for _, z := range s.zstds {
+		wg.Go(func() {
+			for i := next.Add(1) - 1; i < int64(len(s.cols)); i = next.Add(1) - 1 {
+				do(int(i), z)
+			}
+		})
+	}
+	wg.Wait()
 }
 
 // parquetValue is v as a value of a flat column. What it points to is v's.

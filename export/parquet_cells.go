@@ -1,0 +1,150 @@
+package export
+
+import (
+	"errors"
+	"math"
+
+	"github.com/klauspost/compress/zstd"
+	"github.com/parquet-go/parquet-go"
+
+	"github.com/penstock-ml/penstock/event"
+)
+
+// errNull is of a column that has no way to write it.
+var errNull = errors.New("it is null")
+
+// addColumn adds some rows of column i; an error that is not of a row, counted from 0, is of row -1.
+func (s *parquetSink) addColumn(c *chunk, i, from, to int, z *zstd.Encoder) (int, error) {
+	col := &s.cols[i]
+	var err error
+	switch {
+	case i < len(c.raw) && len(col.leaves) == 1:
+		err = col.leaves[0].addValues(c.raw[i].of(from, to), z)
+	case i < len(c.raw):
+		err = col.addNested(c.raw[i].of(from, to), z)
+	case s.l.table[i].typ.Elem != nil:
+		t := &s.l.table[i].typ
+		for _, v := range c.column(s.l, i, from, to) {
+			col.row = appendNested(col.row[:0], v, t, 0)
+			if err = col.addNested(col.row, z); err != nil {
+				break
+			}
+		}
+	default:
+		var bad int
+		bad, err = col.leaves[0].addCells(c.column(s.l, i, from, to), s.l.table[i].typ.Kind, z)
+		if bad >= 0 {
+			return from + bad, err
+		}
+	}
+	return -1, err
+}
+
+// addCells adds values of a kind. Of an error it tells at which of them, or -1.
+func (w *leafColumn) addCells(vals []event.Value, kind event.Kind, z *zstd.Encoder) (int, error) {
+	for r := range vals {
+		v := &vals[r]
+		if w.full() {
+			if err := w.endRows(z); err != nil {
+				return -1, err
+			}
+		}
+		switch {
+		case v.Kind == event.Null:
+			if w.def == 0 {
+				return r, errNull
+			}
+			w.defs = append(w.defs, 0)
+			continue
+		case w.kind == parquet.ByteArray:
+			text := v.Str
+			if v.Kind != event.String && v.Kind != event.Bytes {
+				text = v.String()
+			}
+			w.addText(text)
+		case v.Kind != kind:
+			return r, fits(*v, kind)
+		case w.kind == parquet.Float:
+			w.nums = append(w.nums, uint64(math.Float32bits(float32(v.Double()))))
+		case w.kind == parquet.Int32:
+			w.nums = append(w.nums, uint64(uint32(v.Num)))
+		default:
+			w.nums = append(w.nums, v.Num)
+		}
+		w.defs = append(w.defs, w.def)
+		w.values++
+	}
+	w.rows = len(w.defs)
+	return -1, nil
+}
+
+// endRows ends a page of a flat column between two rows.
+func (w *leafColumn) endRows(z *zstd.Encoder) error {
+	w.rows = len(w.defs)
+	return w.flush(z)
+}
+
+// addValues adds values of Parquet, which have their levels.
+func (w *leafColumn) addValues(vals []parquet.Value, z *zstd.Encoder) error {
+	for i := range vals {
+		v := &vals[i]
+		if v.RepetitionLevel() == 0 && w.full() {
+			if err := w.flush(z); err != nil {
+				return err
+			}
+		}
+		def := byte(v.DefinitionLevel())
+		w.level(byte(v.RepetitionLevel()), def)
+		if def != w.def {
+			continue
+		}
+		switch w.kind {
+		case parquet.Boolean:
+			w.nums = append(w.nums, event.BoolOf(v.Boolean()).Num)
+		case parquet.Int32:
+			w.nums = append(w.nums, uint64(v.Uint32()))
+		case parquet.Int64:
+			w.nums = append(w.nums, v.Uint64())
+		case parquet.Float:
+			w.nums = append(w.nums, uint64(math.Float32bits(v.Float())))
+		case parquet.Double:
+			w.nums = append(w.nums, math.Float64bits(v.Double()))
+		case parquet.Int96:
+			w.text = v.AppendBytes(w.text)
+		default:
+			w.addText(event.Alias(v.ByteArray()))
+		}
+	}
+	return nil
+}
+
+// addNested deals values out to the leaves of a column. A row has those of one leaf after those of the one before.
+func (col *parquetColumn) addNested(vals []parquet.Value, z *zstd.Encoder) error {
+	if len(vals) == 0 {
+		return nil
+	}
+	base := vals[0].Column()
+	for from := 0; from < len(vals); {
+		to := from + 1
+		for to < len(vals) && vals[to].Column() == vals[from].Column() {
+			to++
+		}
+		if err := col.leaves[vals[from].Column()-base].addValues(vals[from:to], z); err != nil {
+			return err
+		}
+		from = to
+	}
+	return nil
+}
+
+// of are the values of some rows.
+func (c *rawColumn) of(from, to int) []parquet.Value {
+	begin := int32(0)
+	if from > 0 {
+		begin = c.ends[from-1]
+	}
+	if to == from {
+		return nil
+	}
+	return c.vals[begin:c.ends[to-1]]
+}
