@@ -2,6 +2,7 @@ package feature
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 
 	"github.com/penstock-ml/penstock/event"
@@ -139,4 +140,36 @@ func earliest(open map[event.Value]event.Time) event.Time {
 		least = min(least, t)
 	}
 	return least
+}
+
+// copyJudge tells of an entity's rows, in tie order from the first that is stored, which count. It remembers the ids
+// of one horizon.
+type copyJudge struct {
+	by     *pipeline.Dedupe // nil: all do
+	newest map[event.Value]event.Time
+	most   int // ids that it may remember before it forgets old ones
+}
+
+func (j *copyJudge) begin(by *pipeline.Dedupe) {
+	j.by, j.most = by, 1024
+	clear(j.newest)
+	if by != nil && j.newest == nil {
+		j.newest = map[event.Value]event.Time{}
+	}
+}
+
+func (j *copyJudge) keeps(r *event.Row) bool {
+	id := r.Values[j.by.Input]
+	if id.IsNull() {
+		return true
+	}
+	if t, ok := j.newest[id]; ok && r.Time.Sub(t) <= j.by.Within {
+		return false
+	}
+	if len(j.newest) >= j.most {
+		maps.DeleteFunc(j.newest, func(_ event.Value, t event.Time) bool { return r.Time.Sub(t) > j.by.Within })
+		j.most = 2*len(j.newest) + 1024
+	}
+	j.newest[id.Clone()] = r.Time
+	return true
 }

@@ -38,8 +38,8 @@ func (c *Cut) watermark(v *view) event.Time {
 }
 
 // Rows yields rows of a view at the cut, none before its horizon: entity by entity in the order of the state,
-// which is the same on every machine, and in tie order within an entity. Of a view with dedupe, copies are
-// rows too. After an error nothing follows.
+// which is the same on every machine, and in tie order within an entity. Of a view with dedupe, copies are left
+// out. After an error nothing follows.
 func (c *Cut) Rows(q RowQuery) iter.Seq2[EntityRow, error] {
 	return func(yield func(EntityRow, error) bool) {
 		v := c.s.byName[q.View.Name]
@@ -48,6 +48,10 @@ func (c *Cut) Rows(q RowQuery) iter.Seq2[EntityRow, error] {
 			row: event.Row{Values: make([]event.Value, len(v.plan.Inputs))}, yield: yield,
 		}
 		w.q.From = max(w.q.From, c.Horizon(q.View))
+		w.from = w.q.From
+		if v.plan.Dedupe != nil {
+			w.from = event.MinTime // what comes before tells which rows are copies
+		}
 		for e, err := range c.entities(v) {
 			if err == nil {
 				w.keys = e.keys
@@ -153,7 +157,9 @@ type rowWalk struct {
 	lanes   map[int32]int64
 	reader  *Reader
 	keys    []event.Value
-	waiting []idRow // of times that a later leaf may have too
+	from    event.Time // earlier rows are passed over
+	waiting []idRow    // of times that a later leaf may have too
+	copies  copyJudge
 	row     event.Row
 	yield   func(EntityRow, error) bool
 }
@@ -165,6 +171,7 @@ func (w *rowWalk) entity(e storedEntity) error {
 	}
 	w.reader.prefix = append(w.reader.prefix[:0], e.prefix...)
 	w.waiting = w.waiting[:0]
+	w.copies.begin(w.v.plan.Dedupe)
 	if err := w.gather(h.rows); err != nil {
 		return err
 	}
@@ -180,7 +187,7 @@ func (w *rowWalk) entity(e storedEntity) error {
 func (w *rowWalk) walk(n *node) error {
 	for i := range n.entries {
 		e := &n.entries[i]
-		if e.maxT < w.q.From || e.minT >= w.q.To {
+		if e.maxT < w.from || e.minT >= w.q.To {
 			continue
 		}
 		if n.level > 0 {
@@ -207,7 +214,7 @@ func (w *rowWalk) walk(n *node) error {
 	return nil
 }
 
-// gather keeps the rows of b that are asked for.
+// gather keeps the rows of b that are asked for, or tell of those that are.
 func (w *rowWalk) gather(b []byte) error {
 	for len(b) > 0 {
 		rest, err := w.v.c.next(b, &w.row)
@@ -217,9 +224,9 @@ func (w *rowWalk) gather(b []byte) error {
 		row := b[:len(b)-len(rest)]
 		b = rest
 		switch {
-		case w.row.Time < w.q.From || w.row.Time >= w.q.To:
+		case w.row.Time < w.from || w.row.Time >= w.q.To:
 		case w.row.Pos.Offset >= w.lanes[w.v.c.lanes.of(w.row.Pos)]: // beyond the cut
-		case w.q.Filter >= 0 && w.row.Pass&(1<<w.q.Filter) == 0:
+		case w.copies.by == nil && !w.passes():
 		default:
 			w.waiting = append(w.waiting, idRow{t: w.row.Time, b: row})
 		}
@@ -237,6 +244,9 @@ func (w *rowWalk) emit(before event.Time) error {
 		if _, err := w.v.c.next(w.waiting[n].b, &w.row); err != nil {
 			return err
 		}
+		if w.copies.by != nil && (!w.copies.keeps(&w.row) || w.row.Time < w.q.From || !w.passes()) {
+			continue
+		}
 		if !w.yield(EntityRow{Keys: w.keys, Row: &w.row}, nil) {
 			return errEnough
 		}
@@ -244,6 +254,9 @@ func (w *rowWalk) emit(before event.Time) error {
 	w.waiting = append(w.waiting[:0], w.waiting[n:]...)
 	return nil
 }
+
+// passes tells whether the row passes the filter that is asked for.
+func (w *rowWalk) passes() bool { return w.q.Filter < 0 || w.row.Pass&(1<<w.q.Filter) != 0 }
 
 // Plan is what the store runs.
 func (s *Store) Plan() *pipeline.Plan { return s.plan }

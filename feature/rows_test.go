@@ -49,6 +49,7 @@ func checkRows(t *testing.T, rng *rand.Rand, cut *Cut, v *pipeline.View, records
 	for _, b := range v.Branches() {
 		all = append(all, oracle.Ingest(b.Source, []*pipeline.View{v}, upTo(cut, b.Source, records[b.Source]))[0].Rows...)
 	}
+	all = oracle.Kept(v, all)
 	queries := []RowQuery{{View: v, From: event.MinTime, To: event.MaxTime, Filter: -1}}
 	for range 6 {
 		a, b := all[rng.IntN(len(all))].Time, all[rng.IntN(len(all))].Time
@@ -103,14 +104,15 @@ func checkRows(t *testing.T, rng *rand.Rand, cut *Cut, v *pipeline.View, records
 	}
 }
 
-// TestRows reads the rows of views of one source, of several, and of flattened records at cuts, while more comes
-// and the archive changes.
+// TestRows reads the rows of views of one source, of several, of flattened records and with copies at cuts, while
+// more comes and the archive changes.
 func TestRows(t *testing.T) {
 	ctx := t.Context()
 	for _, c := range []struct{ name, yaml, schema, view string }{
 		{"one source", testPipeline, testSchema, "all"},
 		{"several sources", unionPipeline, testSchema, "all"},
 		{"flattened", orderPipeline, orderSchema, "by_user"},
+		{"with copies", dedupePipeline("6h"), testSchema, "all"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			for seed := range uint64(3) {
@@ -125,6 +127,9 @@ func TestRows(t *testing.T) {
 					one := *plan
 					one.Sources = []*pipeline.Source{src}
 					records[src] = randomEvents(rng, &one, 3000, 3, 3)
+					if plan.View(c.view).Dedupe != nil {
+						copyEvents(rng, &one, records[src], 0.4, 6*event.Hour)
+					}
 				}
 				rowsAtCuts(ctx, t, rng, plan, plan.View(c.view), records)
 			}

@@ -277,9 +277,6 @@ func (x *exportScope) compileSpine() {
 	if s.n.has("grid") {
 		return
 	}
-	if v.view.Dedupe != nil {
-		x.c.failAt(s.n.span, "name the source instead: copies are then rows of their own", "%s: the rows of view %q, which has dedupe, cannot be a spine yet", s.in, v.view.Name)
-	}
 	out.Filter = x.spineFilter(s)
 }
 
