@@ -3,6 +3,7 @@ package export
 import (
 	"math"
 	"slices"
+	"strings"
 )
 
 // PredictionReport says how well a column alone predicts the label.
@@ -28,11 +29,15 @@ const (
 // judged is a row of one half: its place among what was learned, and its label.
 type judged struct{ x, y float64 }
 
-// predict fills in how well each feature, request column and other column of the spine predicts the label.
-func (s *tableStats) predict(label int, cols []ColumnReport) {
+// predict fills in how well each feature, request column and other column of the spine predicts the label. Of a label
+// of two texts it tells the one that counts as 1.
+func (s *tableStats) predict(label int, cols []ColumnReport) (positive string) {
 	y, rows := s.labels(label)
+	if cols[label].Distinct == 2 && len(rows) == 0 {
+		y, rows, positive = s.texts(label)
+	}
 	if len(rows) == 0 {
-		return
+		return ""
 	}
 	classes := slices.Clone(y)
 	slices.Sort(classes)
@@ -61,6 +66,35 @@ func (s *tableStats) predict(label int, cols []ColumnReport) {
 			cols[i].Prediction = p
 		}
 	}
+	return positive
+}
+
+// texts are a label's of two texts as numbers, 1 for the one that is later in the order of bytes, and the rows of the
+// sample that have one; nothing if the sample has but one of them.
+func (s *tableStats) texts(label int) (y []float64, rows []int, positive string) {
+	negative := ""
+	for r := range s.samples {
+		c := &s.samples[r].cells[label]
+		switch {
+		case c.kind != isText:
+			continue
+		case rows == nil:
+			negative, positive = c.text, c.text
+		}
+		negative, positive = min(negative, c.text), max(positive, c.text)
+		rows = append(rows, r)
+	}
+	if negative == positive {
+		return nil, nil, ""
+	}
+	for _, r := range rows {
+		x := 0.0
+		if s.samples[r].cells[label].text == positive {
+			x = 1
+		}
+		y = append(y, x)
+	}
+	return y, rows, strings.ToValidUTF8(positive, "\ufffd")
 }
 
 // labels are the label's numbers and the rows of the sample that have one.

@@ -13,9 +13,10 @@ import (
 // Statistics say what a table holds. Counts of rows, nulls, least and greatest values are of all rows; the rest is of a
 // sample: whole tables of up to 65,536 rows, of larger or wide ones the rows of smallest hash.
 type Statistics struct {
-	Sample  int64          `json:"sample_rows"`
-	Label   string         `json:"label,omitempty"` // the column that Prediction is about
-	Columns []ColumnReport `json:"columns"`
+	Sample   int64          `json:"sample_rows"`
+	Label    string         `json:"label,omitempty"`    // the column that Prediction is about
+	Positive string         `json:"positive,omitempty"` // of a Label of two texts: the one that counts as 1
+	Columns  []ColumnReport `json:"columns"`
 }
 
 // ColumnReport is a column of the table.
@@ -95,7 +96,7 @@ func (s *tableStats) finish(label string, differ []FeatureReport) *Statistics {
 	}
 	if at >= 0 {
 		out.Label = s.l.table[at].name
-		s.predict(at, out.Columns)
+		out.Positive = s.predict(at, out.Columns)
 	}
 	return out
 }

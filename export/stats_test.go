@@ -107,6 +107,46 @@ func pearson(x, y []float64) float64 {
 	return xy / math.Sqrt(xx*yy)
 }
 
+// TestTextLabel: of a label of two texts the later one is positive, and a prediction is the same as of 0 and 1; one of
+// three texts has none.
+func TestTextLabel(t *testing.T) {
+	f := newFixture(t)
+	f.some()
+	rnd := rand.New(rand.NewPCG(7, 8))
+	var b strings.Builder
+	b.WriteString("user_id,event_time,number,word,three,near,noise\n")
+	for i := range 600 {
+		label := rnd.IntN(2)
+		word := []string{"no", "yes"}[label]
+		if i%50 == 0 {
+			word = "" // null
+		}
+		fmt.Fprintf(&b, "u%d,2013-01-05T10:00:00Z,%d,%s,%s,%g,%g\n", i%3, label, word, []string{"a", "b", "c"}[i%3], float64(label)+rnd.Float64()/2, rnd.Float64())
+	}
+	of := func(label, column string) (*Statistics, *PredictionReport) {
+		m := manifestOf(t, f, b.String(), label)
+		for i := range m.Columns {
+			if m.Columns[i].Name == column {
+				return m, m.Columns[i].Prediction
+			}
+		}
+		return m, nil
+	}
+	m, p := of("word", "near")
+	if m.Positive != "yes" || p == nil || p.AUC == nil || *p.AUC < 0.99 || !p.Leak || p.Correlation == nil || *p.Correlation < 0.9 {
+		t.Errorf("near of word: %q is positive, %s", m.Positive, asJSON(t, p))
+	}
+	if _, p := of("word", "noise"); p == nil || p.AUC == nil || p.Leak || *p.AUC < 0.3 || *p.AUC > 0.7 {
+		t.Errorf("noise of word: %s", asJSON(t, p))
+	}
+	if m, p := of("number", "near"); m.Positive != "" || p == nil || *p.AUC < 0.99 {
+		t.Errorf("near of number: %q is positive, %s", m.Positive, asJSON(t, p))
+	}
+	if m, p := of("three", "near"); m.Positive != "" || p != nil {
+		t.Errorf("near of three: %q is positive, %s", m.Positive, asJSON(t, p))
+	}
+}
+
 // TestDistinct: exact while they are few, else within five standard errors, however often and in what order they come.
 func TestDistinct(t *testing.T) {
 	for _, n := range []int{0, 1, 2047, 5000, 200_000} {
@@ -213,5 +253,15 @@ func TestReport(t *testing.T) {
 		if strings.Contains(got, not) {
 			t.Errorf("the page has %q", not)
 		}
+	}
+	manifestOf(t, f, strings.NewReplacer(",0,", ",fine,", ",1,", ",<bad>,").Replace(b.String()), "label")
+	if m, err = ReadManifest(f.out("table.csv") + ManifestSuffix); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.WriteReport(f.out("words.html")); err != nil {
+		t.Fatal(err)
+	}
+	if words := f.read(f.out("words.html")); !strings.Contains(words, "<b>fine</b> counts as 1") {
+		t.Error("the page does not say which text is positive")
 	}
 }
