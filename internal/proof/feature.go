@@ -82,6 +82,11 @@ func (d *drawing) options(t event.Type) (s string) {
 		d.has["ttl"] = true
 		s += ", ttl: " + pick(d.rng, []string{"10m", "2h", "30h"})
 	}
+	return s + d.defaults(t)
+}
+
+// defaults draws what stands for null.
+func (d *drawing) defaults(t event.Type) (s string) {
 	value, ok := map[event.Kind]string{
 		event.Double: "-1.5", event.Long: "-7", event.String: "none", event.Bool: "true", event.Decimal: "0.25",
 		event.Date: "2020-02-29", event.Timestamp: `"2013-01-05T10:00:00Z"`,
@@ -281,6 +286,13 @@ func (d *drawing) outer() string {
 		inner = pick(rng, []string{"{tumbling: 20m}", "{tumbling: 1h}", "{hopping: 1h, every: 20m}"})
 		window = pick(rng, []string{"6h", "11h30m", "{tumbling: 8h}", "{tumbling: 8h, current: true}", "{hopping: 8h, every: 1h}", "{from: 9h, to: 1h}"})
 	}
+	s, answer := d.nested(inner, window)
+	return s + d.options(answer)
+}
+
+// nested draws an aggregate of an aggregate over two windows.
+func (d *drawing) nested(inner, window string) (s string, answer event.Type) {
+	rng := d.rng
 	names := agg.Names()
 	for {
 		name, within := pick(rng, names), pick(rng, names)
@@ -299,7 +311,7 @@ func (d *drawing) outer() string {
 			continue
 		}
 		p, params := params(rng, f, t.answer)
-		_, _, answer, err := agg.Bind(f, t.answer, event.Type{}, p)
+		_, _, bound, err := agg.Bind(f, t.answer, event.Type{}, p)
 		if err != nil {
 			continue
 		}
@@ -310,16 +322,15 @@ func (d *drawing) outer() string {
 			d.has["inner default"] = true
 			t.text += ", default: -1.5"
 		}
-		s := fmt.Sprintf("%s: {%s, window: %s}%s, window: %s", name, t.text, inner, params, window)
+		answer, s = bound, fmt.Sprintf("%s: {%s, window: %s}%s, window: %s", name, t.text, inner, params, window)
 		if rng.IntN(2) == 0 {
 			s += ", empty: count"
 		}
 		if rng.IntN(4) == 0 {
 			s += d.by(Pair{Aggregate: within, Window: "rolling"}, event.Type{})
 			d.has["by of an aggregate of an aggregate"] = true
-			one := answer
-			answer = event.Type{Kind: event.Map, Nullable: true, Elem: &one}
+			answer = event.Type{Kind: event.Map, Nullable: true, Elem: &bound}
 		}
-		return s + d.options(answer)
+		return s, answer
 	}
 }

@@ -27,6 +27,8 @@ type Options struct {
 	Small bool    // few features beside those of Pairs
 	Long  bool    // history is so long that nothing is late and no instant is before it
 	Brief [2]bool // v0, v1: windows and history are hours, so that most events are older than what is kept
+
+	Exports int // as many training tables, with labels and a feature set; each view has a canary, too
 }
 
 // made is a feature that other views may read.
@@ -41,6 +43,10 @@ type writer struct {
 	o   Options
 	b   strings.Builder
 	has map[string]bool
+
+	drawn map[string]*drawing // by view
+	sharp map[string]bool     // labels that are numbers or booleans, known to the bit
+	bound map[string]bool     // labels that read no other view, and so may be spines
 }
 
 func (w *writer) p(format string, args ...any) { fmt.Fprintf(&w.b, format+"\n", args...) }
@@ -48,7 +54,7 @@ func (w *writer) p(format string, args ...any) { fmt.Fprintf(&w.b, format+"\n", 
 // Random makes a pipeline in dir: two views with a feature for each pair and what else there is (conditions,
 // defaults, times to live, ratios, aggregates of aggregates), and one that they read.
 func Random(rng *rand.Rand, dir string, o Options) (*Case, error) {
-	w := &writer{rng: rng, o: o, has: map[string]bool{}}
+	w := &writer{rng: rng, o: o, has: map[string]bool{}, drawn: map[string]*drawing{}, sharp: map[string]bool{}, bound: map[string]bool{}}
 	w.p("pipeline: proof")
 	w.p("state: {memory: 64MiB, flush: 1h}")
 	w.sources()
@@ -87,26 +93,34 @@ func Random(rng *rand.Rand, dir string, o Options) (*Case, error) {
 	}
 	w.view("v0", o.Kinds[0], "user", o.Brief[0], pairs[0], read)
 
-	c := &Case{Text: w.b.String(), Has: w.has}
 	for name, schema := range schemaTexts {
 		if err := os.WriteFile(filepath.Join(dir, name+".avsc"), []byte(schema), 0o600); err != nil {
 			return nil, err
 		}
 	}
-	plan, mistakes := pipeline.Compile(filepath.Join(dir, "p.yaml"), []byte(c.Text), pipeline.Options{})
-	if plan == nil {
-		return nil, fmt.Errorf("%v\n%s", mistakes, c.Text)
+	if o.Exports > 0 {
+		if err := w.tables(dir); err != nil {
+			return nil, err
+		}
 	}
-	c.Plan = plan
-	return c, nil
+	plan, err := w.compile(dir)
+	return &Case{Text: w.b.String(), Plan: plan, Has: w.has}, err
+}
+
+// compile compiles what is written so far.
+func (w *writer) compile(dir string) (*pipeline.Plan, error) {
+	plan, mistakes := pipeline.Compile(filepath.Join(dir, "p.yaml"), []byte(w.b.String()), pipeline.Options{})
+	if plan == nil {
+		return nil, fmt.Errorf("%v\n%s", mistakes, w.b.String())
+	}
+	return plan, nil
 }
 
 // sources writes those that are used, in any order.
 func (w *writer) sources() {
 	w.p("sources:")
 	names := []string{"e"}
-	reads := w.o.Kinds[0].Lookup || w.o.Kinds[1].Lookup
-	if w.o.Kinds[0].Union || w.o.Kinds[1].Union || reads && w.o.Kinds[2].Union {
+	if w.twoSources() {
 		names = append(names, "g")
 		w.rng.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
 	}
@@ -120,6 +134,12 @@ func (w *writer) sources() {
 			w.p("    order: seq")
 		}
 	}
+}
+
+// twoSources tells whether a view reads g too.
+func (w *writer) twoSources() bool {
+	k := w.o.Kinds
+	return k[0].Union || k[1].Union || (k[0].Lookup || k[1].Lookup) && k[2].Union
 }
 
 // baseFeatures are those of the view that others read.
@@ -152,6 +172,7 @@ func (w *writer) view(name string, k Kind, entity string, brief bool, pairs []Pa
 	for _, c := range known(types, conditions) {
 		d.conditions = append(d.conditions, c.Name)
 	}
+	w.drawn[name] = d
 	w.p("  %s:", name)
 	w.viewSources(k.Union)
 	w.p("    entity: %s", entity)
@@ -182,6 +203,9 @@ func (w *writer) view(name string, k Kind, entity string, brief bool, pairs []Pa
 	}
 	if name == "r" {
 		return out
+	}
+	if w.o.Exports > 0 {
+		w.p("      canary: {max: ts, default: null}")
 	}
 	more := 3
 	if w.o.Small {
