@@ -26,7 +26,7 @@ func BenchmarkExport(b *testing.B) {
 			spine := f.write("spine.csv", text.String())
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := FromStore(b.Context(), f.store, Request{Selection: feature.Selection{View: "spend"}, Spine: spine, Out: f.out(out), Force: true}); err != nil {
+				if _, err := FromStore(b.Context(), f.store, Request{Selection: feature.Selection{View: "spend"}, Spine: spine, Out: f.out(out), Force: true, Manifest: true}); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -222,6 +222,7 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 	}
 	if cfg.Manifest {
 		report.stats = newTableStats(l, isFormat(cfg.Spine, "csv"))
+		report.stats.workers = cfg.Workers
 	}
 	var sums []FileReport
 	cfg.Meter.begin()

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"io"
 	"reflect"
-	"sync"
-	"sync/atomic"
 	"unsafe"
 
 	"github.com/klauspost/compress/zstd"
@@ -218,22 +216,7 @@ func (s *parquetSink) add(c *chunk, from, to int) error {
 
 // each does something for all columns.
 func (s *parquetSink) each(do func(i int, z *zstd.Encoder)) {
-	if len(s.zstds) == 1 {
-		for i := range s.cols {
-			do(i, s.zstds[0])
-		}
-		return
-	}
-	var next atomic.Int64
-	var wg sync.WaitGroup
-	for _, z := range s.zstds {
-		wg.Go(func() {
-			for i := next.Add(1) - 1; i < int64(len(s.cols)); i = next.Add(1) - 1 {
-				do(int(i), z)
-			}
-		})
-	}
-	wg.Wait()
+	inParallel(len(s.zstds), len(s.cols), func(worker, i int) { do(i, s.zstds[worker]) })
 }
 
 // parquetValue is v as a value of a flat column. What it points to is v's.

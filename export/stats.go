@@ -1,6 +1,7 @@
 package export
 
 import (
+	"cmp"
 	"math"
 	"slices"
 	"strings"
@@ -18,9 +19,9 @@ type tableStats struct {
 	blank   bool // the spine has no other way to write null than nothing
 	rows    int64
 	cols    []colStats
-	samples []sampleRow
-	most    int    // rows of the sample
-	limit   uint64 // rows of a larger hash are not in it
+	samples []sampleRow // once there are enough: a heap, the greatest hash first
+	most    int         // rows of the sample
+	workers int         // goroutines that add
 }
 
 // The sample holds so many rows, or fewer of a wide table, so that it has at most so many cells. Text is cut.
@@ -63,20 +64,28 @@ const (
 )
 
 func newTableStats(l *layout, blank bool) *tableStats {
-	s := &tableStats{l: l, blank: blank, cols: make([]colStats, len(l.table)), limit: math.MaxUint64}
+	s := &tableStats{l: l, blank: blank, cols: make([]colStats, len(l.table)), workers: 1}
 	s.most = min(rowsOfSample, max(cellsOfSample/max(len(l.table), 1), 256))
 	return s
 }
 
 // add takes the rows of a chunk that is about to be written.
 func (s *tableStats) add(c *chunk) {
-	for i := range s.cols {
-		s.addColumn(c, i)
-	}
+	inParallel(s.workers, len(s.cols), func(_, i int) { s.addColumn(c, i) })
 	for r := range c.rows {
 		h := scramble(uint64(s.rows + int64(r)))
-		if h < s.limit {
-			s.keep(c, r, h)
+		switch {
+		case len(s.samples) < s.most:
+			s.samples = append(s.samples, sampleRow{h, make([]sampleCell, len(s.cols))})
+			s.keep(c, r, s.samples[len(s.samples)-1].cells)
+			if len(s.samples) == s.most {
+				s.prune()
+				slices.Reverse(s.samples)
+			}
+		case h < s.samples[0].hash:
+			s.samples[0].hash = h
+			s.keep(c, r, s.samples[0].cells)
+			s.sink()
 		}
 	}
 	s.rows += int64(c.rows)
@@ -88,9 +97,11 @@ func (s *tableStats) addColumn(c *chunk, i int) {
 		col.nulls += c.raw[i].nulls()
 		return
 	}
-	for r := range c.rows {
-		v := s.cell(c, i, r)
-		if v.IsNull() {
+	blank := s.blank && i < len(s.l.spine)
+	vals := c.column(s.l, i, 0, c.rows)
+	for r := range vals {
+		v := &vals[r]
+		if v.Kind == event.Null || blank && v.Kind == event.String && v.Str == "" {
 			col.nulls++
 			continue
 		}
@@ -139,43 +150,44 @@ func (c *colStats) number(x float64) {
 	}
 }
 
-// keep puts a row into the sample.
-func (s *tableStats) keep(c *chunk, r int, hash uint64) {
-	row := sampleRow{hash: hash, cells: make([]sampleCell, len(s.cols))}
+// keep copies a row into the sample.
+func (s *tableStats) keep(c *chunk, r int, cells []sampleCell) {
 	for i := range s.cols {
+		cells[i] = sampleCell{}
 		if s.l.carried(c, i) {
 			continue
 		}
 		v := s.cell(c, i, r)
-		if x, ok := numberOf(v); ok {
-			row.cells[i] = sampleCell{num: x, kind: isNumber}
+		if x, ok := numberOf(&v); ok {
+			cells[i] = sampleCell{num: x, kind: isNumber}
 		} else if !v.IsNull() {
 			text := v.String()
-			row.cells[i] = sampleCell{text: strings.Clone(text[:min(len(text), textOfSample)]), kind: isText}
+			cells[i] = sampleCell{text: strings.Clone(text[:min(len(text), textOfSample)]), kind: isText}
 		}
-	}
-	s.samples = append(s.samples, row)
-	if len(s.samples) >= s.most+s.most/4+1 {
-		s.prune()
 	}
 }
 
-// prune keeps the rows of smallest hash.
-func (s *tableStats) prune() {
-	slices.SortFunc(s.samples, func(a, b sampleRow) int {
-		switch {
-		case a.hash < b.hash:
-			return -1
-		case a.hash > b.hash:
-			return 1
+// sink brings the first row of the heap to its place.
+func (s *tableStats) sink() {
+	for at := 0; ; {
+		below := 2*at + 1
+		if below >= len(s.samples) {
+			return
 		}
-		return 0
-	})
-	if len(s.samples) > s.most {
-		clear(s.samples[s.most:])
-		s.samples = s.samples[:s.most]
-		s.limit = s.samples[s.most-1].hash
+		if below+1 < len(s.samples) && s.samples[below+1].hash > s.samples[below].hash {
+			below++
+		}
+		if s.samples[at].hash >= s.samples[below].hash {
+			return
+		}
+		s.samples[at], s.samples[below] = s.samples[below], s.samples[at]
+		at = below
 	}
+}
+
+// prune puts the sample in the order of its hashes. To add more, it is to be reversed.
+func (s *tableStats) prune() {
+	slices.SortFunc(s.samples, func(a, b sampleRow) int { return cmp.Compare(a.hash, b.hash) })
 }
 
 // scramble mixes the bits of a number (the finalizer of SplitMix64); it maps no two to one.
@@ -186,7 +198,7 @@ func scramble(x uint64) uint64 {
 	return x ^ x>>31
 }
 
-func hashOf(v event.Value) uint64 {
+func hashOf(v *event.Value) uint64 {
 	if inText(v.Kind) {
 		return xxhash.Sum64String(v.Str)
 	}
@@ -194,7 +206,7 @@ func hashOf(v event.Value) uint64 {
 }
 
 // numberOf is what is counted as a number: booleans as 0 and 1, instants in microseconds, days, decimals rounded.
-func numberOf(v event.Value) (float64, bool) {
+func numberOf(v *event.Value) (float64, bool) {
 	switch v.Kind {
 	case event.Bool, event.Long, event.Timestamp, event.LocalTimestamp, event.Date, event.TimeOfDay:
 		return float64(v.Long()), true

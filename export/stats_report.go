@@ -91,9 +91,9 @@ func (s *tableStats) finish(label string, differ []FeatureReport) *Statistics {
 			r.Differ = &differ[feature].Differ
 			feature++
 		}
-		s.describe(i, &r)
 		out.Columns = append(out.Columns, r)
 	}
+	inParallel(s.workers, len(s.cols), func(_, i int) { s.describe(i, &out.Columns[i]) })
 	if at >= 0 {
 		out.Label = s.l.table[at].name
 		out.Positive = s.predict(at, out.Columns)
@@ -230,8 +230,19 @@ func (s *tableStats) top(i int) (out []ValueReport) {
 			counts[c.text]++
 		}
 	}
+	if len(counts) == 0 {
+		return nil
+	}
+	rows := make([]int64, 0, len(counts))
+	for _, n := range counts {
+		rows = append(rows, n)
+	}
+	slices.Sort(rows)
+	least := rows[max(len(rows)-valuesReported, 0):] // fewer are not among the first
 	for v, n := range counts {
-		out = append(out, ValueReport{strings.ToValidUTF8(v, "\ufffd"), n})
+		if n >= least[0] {
+			out = append(out, ValueReport{strings.ToValidUTF8(v, "\ufffd"), n})
+		}
 	}
 	slices.SortFunc(out, func(a, b ValueReport) int {
 		return cmp.Or(cmp.Compare(b.Rows, a.Rows), strings.Compare(a.Value, b.Value))
