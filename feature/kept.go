@@ -48,6 +48,9 @@ func (r *Reader) scanKept(sc *viewScan, head []byte, root *node) error {
 		sc.planes[i].reset(sc.asOf, sc.span)
 		reach = min(reach, sc.planes[i].reach())
 	}
+	if err := r.scanBase(sc, root); err != nil {
+		return err
+	}
 	if reach < from {
 		if err := k.load(reach); err != nil {
 			return err

@@ -71,11 +71,12 @@ type view struct {
 	srcs []*source
 	c    *codec
 
-	bounded  bool       // all windows are
-	lasts    []lastSpec // of its last-N windows
-	sessions []window.Spec
-	trims    bool         // its rows go when no answer needs them any more
-	limit    atomic.Int64 // an instant, see limits; MinTime: none yet
+	bounded   bool       // all windows are
+	lasts     []lastSpec // of its last-N windows
+	sessions  []window.Spec
+	trims     bool         // its rows go when no answer needs them any more
+	fromStart bool         // and only from the earliest on
+	limit     atomic.Int64 // an instant, see limits; MinTime: none yet
 
 	dropped      dropped // nil without dedupe
 	droppedMoved bool    // since the last commit was built; the committer's
@@ -231,7 +232,7 @@ func (s *Store) bind(old storedPlan) {
 	s.views = make([]*view, len(s.plan.Views))
 	s.overflows = make([]atomic.Int64, len(s.plan.Views))
 	for i, p := range s.plan.Views {
-		v := &view{plan: p, id: uint16(i), c: newCodec(p), bounded: bounded(p), trims: trims(p), lasts: lastSpecs(p), sessions: sessionSpecs(p)}
+		v := &view{plan: p, id: uint16(i), c: newCodec(p), bounded: bounded(p), trims: trims(p), fromStart: fromStart(p), lasts: lastSpecs(p), sessions: sessionSpecs(p)}
 		v.limit.Store(int64(event.MinTime))
 		if o, ok := old.Views[p.Name]; ok {
 			v.id = o.ID

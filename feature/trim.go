@@ -3,7 +3,6 @@ package feature
 import (
 	"encoding/binary"
 	"fmt"
-	"slices"
 
 	"github.com/penstock-ml/penstock/event"
 	"github.com/penstock-ml/penstock/pipeline"
@@ -30,16 +29,12 @@ func bounded(v *pipeline.View) bool {
 
 // trims tells whether rows of a view go at all.
 func trims(v *pipeline.View) bool {
-	if v.Dedupe != nil {
-		return false
-	}
 	for _, f := range v.Features {
 		if f.Window.Kind == window.LastN && f.Filter >= len(v.Filters) {
 			return false
 		}
 	}
-	// What depends on the order of rows cannot take a late one before what was folded.
-	return !slices.ContainsFunc(lifetimeGroups(v), func(g int) bool { return v.Layout.Groups[g].Ordered() })
+	return true
 }
 
 // lifetimeGroups are the groups that the lifetime windows of a view read.
@@ -74,6 +69,11 @@ type trimmer struct {
 	dry     *folding   // not nil: what goes is folded, and nothing else is done
 	gone    []byte     // the rows of the head that go
 	spare   entry      // the latest leaf to go whose rows had all arrived by then; id 0: none
+
+	// Of views with dedupe: the ids of rows that go, when these happened, and before when their copies lie.
+	dedupe    *pipeline.Dedupe
+	copies    map[event.Value]event.Time
+	copiesEnd event.Time
 }
 
 // trimmer returns what may go by now; ok is false if nothing does.
@@ -82,7 +82,7 @@ func (v *view) trimmer() (t trimmer, ok bool) {
 	if limit == event.MinTime || !v.trims {
 		return t, false
 	}
-	t = trimmer{horizon: limit.Add(-v.plan.History), old: limit.Add(-v.plan.Keep), seen: event.MinTime, least: event.MaxTime}
+	t = trimmer{horizon: limit.Add(-v.plan.History), old: limit.Add(-v.plan.Keep), seen: event.MinTime, least: event.MaxTime, dedupe: v.plan.Dedupe}
 	t.unknown = v.since(t.horizon)
 	if !v.bounded {
 		t.seen = event.MaxTime // a base, a last row or that of a session makes it known
@@ -103,6 +103,9 @@ func (v *view) trimmable(root *node, rows []byte) bool {
 	}
 	if root == nil && len(rows) == 0 {
 		return true // it may be time to delete it
+	}
+	if v.fromStart {
+		return t.mayBegin(v, root, rows)
 	}
 	if root != nil {
 		for i := range root.entries {
@@ -138,6 +141,9 @@ func (c *committer) trim(snap state.Snapshot, w *treeWriter, x *captured, v *vie
 	}
 	w.snap, w.prefix, w.lastID = snap, string(x.key), x.lastID
 	t.w, t.reading = w, x.lastID
+	if v.fromStart {
+		return t.trimStart(x, v)
+	}
 	if err := t.findSessions(v.sessions, x.root, x.rows); err != nil {
 		return false, false, err
 	}
@@ -237,7 +243,16 @@ func (t *trimmer) below(level int, entries []entry) (kept []entry, cut bool, err
 			cut = cut || less
 			continue
 		}
-		if level > 0 && e.minT < t.old {
+		copies := len(t.copies) > 0 && e.minT < t.copiesEnd
+		if level == 0 && copies {
+			var less bool
+			if kept, less, err = t.leafCopies(kept, e); err != nil {
+				return nil, false, err
+			}
+			cut = cut || less
+			continue
+		}
+		if level > 0 && (e.minT < t.old || copies) {
 			child, err := t.node(e)
 			if err != nil {
 				return nil, false, err

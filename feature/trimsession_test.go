@@ -3,6 +3,8 @@ package feature
 import (
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"strings"
 	"testing"
 
 	"github.com/penstock-ml/penstock/event"
@@ -13,18 +15,51 @@ import (
 // come late by as much.
 func TestTrimSessions(t *testing.T) {
 	for seed := range uint64(24) {
-		t.Run(fmt.Sprint("seed", seed), func(t *testing.T) { trimSessions(t, seed) })
+		t.Run(fmt.Sprint("seed", seed), func(t *testing.T) {
+			rng := rand.New(rand.NewPCG(seed, 37))
+			features := draw(rng, sessionFeatures, 1+rng.IntN(2))
+			if rng.IntN(2) == 0 {
+				features = append(features, `life: {count: "*"}`)
+			}
+			trimOften(t, rng, trimPipeline([]string{"1m", "2m", "5m"}[rng.IntN(3)], features))
+		})
 	}
 }
 
-func trimSessions(t *testing.T, seed uint64) {
-	ctx := t.Context()
-	rng := rand.New(rand.NewPCG(seed, 37))
-	features := draw(rng, sessionFeatures, 1+rng.IntN(2))
-	if rng.IntN(2) == 0 {
-		features = append(features, `life: {count: "*"}`)
+// TestTrimStartOften does the same with views whose rows go from the earliest on, and few ids.
+func TestTrimStartOften(t *testing.T) {
+	seeds := uint64(24)
+	if os.Getenv("PENSTOCK_FULL") != "" {
+		seeds = 400
 	}
-	plan := testPlan(t, trimPipeline([]string{"1m", "2m", "5m"}[rng.IntN(3)], features))
+	for seed := range seeds {
+		t.Run(fmt.Sprint("seed", seed), func(t *testing.T) {
+			rng := rand.New(rand.NewPCG(seed, 41))
+			features := []string{`n: {count: "*", window: ` + []string{"1s", "10s", "1m"}[rng.IntN(3)] + "}"}
+			if rng.IntN(3) == 0 {
+				features = append(features, draw(rng, sessionFeatures, 1)...)
+			}
+			if rng.IntN(4) == 0 {
+				features = append(features, "last_2: {collect_list: ts, limit: 2, last: 2}")
+			}
+			copies := seed%4 > 0
+			if !copies || rng.IntN(3) == 0 {
+				features = append(features, `life: {count: "*"}`, "down: {drawdown: amount}", "sum: {sum: n}")
+			}
+			text := trimPipeline([]string{"1m", "2m", "5m"}[rng.IntN(3)], features)
+			if copies {
+				by, within := []string{"n - n / 3 * 3", "n", "s"}[rng.IntN(3)], []string{"1s", "20s", "1m", "4m", "20m"}[rng.IntN(5)]
+				text = strings.Replace(text, "    history:", fmt.Sprintf("    dedupe: {by: %s, within: %s}\n    history:", by, within), 1)
+			}
+			trimOften(t, rng, text)
+		})
+	}
+}
+
+// trimOften sweeps after each few events of one user or two, which come late by as much as a session's gap.
+func trimOften(t *testing.T, rng *rand.Rand, text string) {
+	ctx := t.Context()
+	plan := testPlan(t, text)
 	users := 1 + rng.IntN(2)
 	records := randomEvents(rng, plan, 400, 1, users)
 	at := event.Time(1_700_000_000_000_000)
@@ -37,8 +72,11 @@ func trimSessions(t *testing.T, seed uint64) {
 		}
 		records[i].Arrival = at
 		for j, c := range plan.Sources[0].Columns {
-			if c.Name == "ts" {
+			switch c.Name {
+			case "ts":
 				records[i].Slots[j] = event.TimestampOf(ts)
+			case "n":
+				records[i].Slots[j] = event.LongOf(rng.Int64N(12))
 			}
 		}
 	}
