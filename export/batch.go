@@ -358,6 +358,18 @@ type rowError struct {
 	err error
 }
 
+// lastOf is the last of the sorted rows that ask for the same entities as row i.
+func (w *worker) lastOf(chunks []*chunk, i int) int {
+	s := &w.sorted[i]
+	order := chunks[s.chunk].order(int(s.row))
+	for ; i+1 < len(w.sorted); i++ {
+		if next := &w.sorted[i+1]; next.head != s.head || !bytes.Equal(chunks[next.chunk].order(int(next.row)), order) {
+			break
+		}
+	}
+	return i
+}
+
 // answer answers the rows of a slot, by entity and instant.
 func (w *worker) answer(ctx context.Context, chunks []*chunk, slot []place) *rowError {
 	w.sorted = w.sorted[:0]
@@ -374,7 +386,12 @@ func (w *worker) answer(ctx context.Context, chunks []*chunk, slot []place) *row
 		return cmp.Or(bytes.Compare(chunks[a.chunk].order(int(a.row)), chunks[b.chunk].order(int(b.row))),
 			cmp.Compare(a.at, b.at), cmp.Compare(a.chunk, b.chunk), cmp.Compare(a.row, b.row))
 	})
-	for _, s := range w.sorted {
+	for i, last := 0, -1; i < len(w.sorted); i++ {
+		s := &w.sorted[i]
+		if i > last {
+			last = w.lastOf(chunks, i)
+			w.reader.Expect(last+1-i, w.sorted[last].at)
+		}
 		c := chunks[s.chunk]
 		err := ctx.Err()
 		if err == nil {

@@ -36,11 +36,12 @@ type entityIndex struct {
 
 	heads headWalk
 
-	built, refused bool
-	leaves         []indexedLeaf // by time; one may begin where the one before ends
-	sums           pyramid       // of leaves
-	head           openLeaf      // the head's rows
-	open           []int         // leaves that are open, the oldest first
+	laid, refused, built bool
+
+	leaves []indexedLeaf // by time; one may begin where the one before ends
+	sums   pyramid       // of leaves
+	head   openLeaf      // the head's rows
+	open   []int         // leaves that are open, the oldest first
 
 	r     *Reader   // of the read under way
 	sc    *viewScan // the same
@@ -92,7 +93,7 @@ func (ix *entityIndex) forget() {
 		ix.sums.clear(ix)
 		ix.head.clear(ix)
 	}
-	ix.known, ix.built, ix.refused = false, false, false
+	ix.known, ix.laid, ix.built, ix.refused = false, false, false, false
 	ix.rows, ix.root, ix.leaves = nil, nil, ix.leaves[:0]
 }
 
@@ -117,7 +118,7 @@ func (r *Reader) scanIndexed(sc *viewScan) (bool, error) {
 	ix.r, ix.sc = r, sc
 	for i := range sc.planes {
 		pl := &sc.planes[i]
-		if !pl.q.indexable() {
+		if pl.done || !pl.q.indexable() {
 			continue
 		}
 		pl.done = true
@@ -146,26 +147,45 @@ func (ix *entityIndex) worthwhile() bool {
 	return int64(ix.reads) >= 2+rows/rowsPerRead
 }
 
-// build lists the leaves and sorts the head. An archive with too much to keep is refused.
-func (ix *entityIndex) build(r *Reader, sc *viewScan) error {
+// lay lists the leaves and sorts the head. Leaves that overlap are refused.
+func (ix *entityIndex) lay(r *Reader, sc *viewScan) error {
 	ix.r, ix.sc = r, sc
-	if len(ix.pools) == 0 {
-		ix.pools = make([][]*agg.Partial, len(sc.planes))
+	if ix.laid || ix.refused {
+		return nil
 	}
 	if ix.root != nil {
 		if err := ix.list(ix.root); err != nil {
 			return err
 		}
 	}
+	for i := range ix.leaves {
+		l := &ix.leaves[i]
+		l.part = !sc.within(l.offsets)
+		ix.refused = ix.refused || i > 0 && l.minT < ix.leaves[i-1].maxT
+	}
+	if ix.refused {
+		ix.leaves = ix.leaves[:0]
+		return nil
+	}
+	ix.laid = true
+	var err error
+	ix.head.rows, err = sc.sorted(ix.head.rows[:0], ix.rows, true)
+	return err
+}
+
+// build makes room for sums of the leaves and of the head. An archive with too much to keep is refused.
+func (ix *entityIndex) build(r *Reader, sc *viewScan) error {
+	if err := ix.lay(r, sc); err != nil || ix.refused {
+		return err
+	}
+	if len(ix.pools) == 0 {
+		ix.pools = make([][]*agg.Partial, len(sc.planes))
+	}
 	size := 0
 	for i := range ix.leaves {
 		size += partialSize + 2*len(ix.leaves[i].sum)
-		if i > 0 && ix.leaves[i].minT < ix.leaves[i-1].maxT {
-			ix.refused = true
-		}
 	}
-	if ix.refused = ix.refused || size > indexBytes; ix.refused {
-		ix.leaves = ix.leaves[:0]
+	if ix.refused = size > indexBytes; ix.refused {
 		return nil
 	}
 	ix.built = true
@@ -173,7 +193,6 @@ func (ix *entityIndex) build(r *Reader, sc *viewScan) error {
 	for i := range ix.leaves {
 		l := &ix.leaves[i]
 		arrived[i] = l.maxArrival
-		l.part = !sc.within(l.offsets)
 		if !l.part {
 			continue
 		}
@@ -184,10 +203,7 @@ func (ix *entityIndex) build(r *Reader, sc *viewScan) error {
 		arrived[i] = o.runs.arrived()
 	}
 	ix.sums.finish(len(ix.pools))
-	if err := ix.head.fill(ix, ix.rows, true); err != nil {
-		return err
-	}
-	return nil
+	return ix.head.lay(ix)
 }
 
 // list appends the leaves below n.
@@ -243,27 +259,41 @@ func (ix *entityIndex) shut(i int) {
 	l.open = nil
 }
 
-// fill sorts rows, without those beyond the cut if some may be.
+// fill takes rows, without those beyond the cut if some may be.
 func (o *openLeaf) fill(ix *entityIndex, b []byte, some bool) (err error) {
-	if o.rows, err = splitRows(o.rows[:0], b); err != nil {
+	if o.rows, err = ix.sc.sorted(o.rows[:0], b, some); err != nil {
 		return err
 	}
+	return o.lay(ix)
+}
+
+// sorted appends rows by time, without those beyond the cut if some may be.
+func (sc *viewScan) sorted(dst []rowRef, b []byte, some bool) ([]rowRef, error) {
+	rows, err := splitRows(dst, b)
+	if err != nil {
+		return dst, err
+	}
 	if some {
-		kept := o.rows[:0]
-		for _, row := range o.rows {
+		kept := rows[:0]
+		for _, row := range rows {
 			part, off, err := rowPosition(row.b)
 			if err != nil {
-				return err
+				return dst, err
 			}
-			if off < ix.sc.cut[part] {
+			if off < sc.cut[part] {
 				kept = append(kept, row)
 			}
 		}
-		o.rows = kept
+		rows = kept
 	}
-	if !sort.SliceIsSorted(o.rows, func(i, j int) bool { return o.rows[i].t < o.rows[j].t }) {
-		sortRows(o.rows)
+	if !sort.SliceIsSorted(rows, func(i, j int) bool { return rows[i].t < rows[j].t }) {
+		sortRows(rows)
 	}
+	return rows, nil
+}
+
+// lay makes room for the sums of runs of rows.
+func (o *openLeaf) lay(ix *entityIndex) error {
 	arrived := o.runs.begin((len(o.rows) + runRows - 1) / runRows)
 	for i := range arrived {
 		arrived[i] = event.MinTime

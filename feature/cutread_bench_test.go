@@ -111,7 +111,13 @@ func benchRead(b *testing.B, cut *Cut, sel *Selector, spine []benchRow, at []int
 			name := []byte("u0000000")
 			key := []event.Value{event.StringOf(event.Alias(name))}
 			for rows := range chunks {
-				for _, i := range rows {
+				last := -1
+				for n, i := range rows {
+					if n > last {
+						for last = n; last+1 < len(rows) && spine[rows[last+1]].user == spine[i].user; last++ {
+						}
+						r.Expect(last+1-n, spine[rows[last]].at)
+					}
 					benchName(name, spine[i].user)
 					if err := r.Read(b.Context(), sel, key, nil, Instant{AsOf: spine[i].at}, &out); err != nil {
 						b.Error(err)

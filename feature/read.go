@@ -24,6 +24,9 @@ type Reader struct {
 	cache   *blockCache     // of a cut's reader: what it reads does not change
 	copies  bump            // of heads in memory
 	trace   *trace          // nil but for Explain
+	run     int             // how often Expect was called
+	reads   int             // that were expected then
+	until   event.Time
 }
 
 // scratch is a Reader's memory for one Selector.

@@ -27,6 +27,7 @@ type viewScan struct {
 	times    []event.Time // scratch
 	kept     keptScan     // scratch
 	index    entityIndex  // of a cut's reader
+	slider   slider       // the same
 	trace    *trace       // nil but for Explain
 }
 
@@ -56,6 +57,9 @@ func (sc *viewScan) reset(at Instant) {
 	}
 	if sc.lookups != nil {
 		sc.lookups.incomplete = false
+	}
+	for i := range sc.planes {
+		sc.planes[i].done, sc.planes[i].slides = false, false
 	}
 	for i := range sc.lasts {
 		sc.lasts[i].reset()
@@ -121,10 +125,16 @@ func (r *Reader) scanAll(sc *viewScan, rows []byte, root *node) error {
 	if err := r.findSessions(sc, rows, root); err != nil {
 		return err
 	}
-	for i := range sc.planes {
-		sc.planes[i].reset(sc.asOf, sc.span)
+	slid, err := r.slide(sc)
+	if err != nil {
+		return err
 	}
-	if err := r.scanBase(sc, root); err != nil {
+	for i := range sc.planes {
+		if !sc.planes[i].done {
+			sc.planes[i].reset(sc.asOf, sc.span)
+		}
+	}
+	if err := r.scanBase(sc, root); err != nil || slid && sc.gathered() {
 		return err
 	}
 	if indexed, err := r.scanIndexed(sc); err != nil || indexed && sc.gathered() {

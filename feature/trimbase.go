@@ -179,7 +179,7 @@ func (r *Reader) scanBase(sc *viewScan, root *node) error {
 	sc.see(e.maxT)
 	for i := range sc.planes {
 		pl := &sc.planes[i]
-		if pl.lifetime == nil {
+		if pl.lifetime == nil || pl.slides {
 			continue
 		}
 		if _, within := pl.wants(e.minT, e.maxT); !within || !pl.lifetime.Holds(e.sum) {

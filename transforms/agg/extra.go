@@ -60,7 +60,7 @@ func (g *group) addMore(v *event.Value, r *event.Row) bool {
 		second = x.second
 		x.oldest = min(x.oldest, r.Time)
 		if g.parts&(PartCubes|PartFourths) != 0 {
-			x.moments.add(v, g.parts)
+			x.moments.add(v, g.parts, false)
 		}
 	}
 	if g.keep != nil {

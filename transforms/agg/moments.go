@@ -13,17 +13,20 @@ type moments struct {
 	x, square, power factor // scratch
 }
 
-func (m *moments) add(v *event.Value, parts Parts) {
+// add adds a value; away takes it away again.
+func (m *moments) add(v *event.Value, parts Parts, away bool) {
 	if !m.x.set(*v) {
 		return // the group's flags tell
 	}
 	m.square.setProduct(&m.x, &m.x)
 	if parts&PartCubes != 0 {
 		m.power.setProduct(&m.square, &m.x)
+		m.power.negative = m.power.negative != away
 		m.cubes.addFactor(&m.power)
 	}
 	if parts&PartFourths != 0 {
 		m.power.setProduct(&m.square, &m.square)
+		m.power.negative = away
 		m.fourths.addFactor(&m.power)
 	}
 }

@@ -322,19 +322,24 @@ func (g *group) less(x, y string) bool {
 
 // place offers a row to first and last.
 func (g *group) place(v *event.Value, r *event.Row) {
-	val := *v
-	switch g.class {
-	case classDouble:
-		val = event.DoubleOf(v.Double())
-	case classDecimal:
-		val.Str = minimal(v.Str)
-	}
+	val := g.canonical(*v)
 	if g.parts&PartFirst != 0 {
 		g.ends.first.offer(-1, r.Time, r.Order, r.Pos, val)
 	}
 	if g.parts&PartLast != 0 {
 		g.ends.last.offer(1, r.Time, r.Order, r.Pos, val)
 	}
+}
+
+// canonical is v as first and last answer it.
+func (g *group) canonical(v event.Value) event.Value {
+	switch g.class {
+	case classDouble:
+		return event.DoubleOf(v.Double())
+	case classDecimal:
+		v.Str = minimal(v.Str)
+	}
+	return v
 }
 
 // offer takes the row if it is further in tie order than what e holds: earlier if sign is -1, later

@@ -1,0 +1,142 @@
+package feature
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/penstock-ml/penstock/event"
+	"github.com/penstock-ml/penstock/internal/oracle"
+	"github.com/penstock-ml/penstock/pipeline"
+	"github.com/penstock-ml/penstock/state"
+)
+
+// TestSlide compares windows that slide from instant to instant with readers that meet each instant for the first
+// time, bit for bit: random features in both pasts, at the cut as it was made and at one that lies before much of
+// what is stored.
+func TestSlide(t *testing.T) {
+	for _, x := range []struct {
+		seed    uint64
+		records int
+	}{{1, 2000}, {2, 300}, {3, 6000}} {
+		t.Run(fmt.Sprint("seed", x.seed), func(t *testing.T) {
+			ctx := t.Context()
+			rng := rand.New(rand.NewPCG(x.seed, 1))
+			plan := testPlan(t, testPipeline)
+			records := randomEvents(rng, plan, x.records, 3, 2)
+			tie(rng, plan, records)
+			st := state.NewMemory()
+			defer st.Close()
+			s := testOpen(t, st, plan, 2)
+			for limit := x.records / 6; limit < len(records); limit += x.records / 6 {
+				feed(ctx, t, rng, s, plan, records, limit)
+				if err := s.Flush(ctx); err != nil {
+					t.Fatal(err)
+				}
+			}
+			feed(ctx, t, rng, s, plan, records, len(records))
+			cut, err := s.Cut(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			compareSlides(t, rng, cut, records)
+			for _, parts := range cut.offsets {
+				for num := range parts {
+					parts[num] = parts[num] * 2 / 3
+				}
+			}
+			compareSlides(t, rng, cut, records)
+			cut.Close()
+			if err := s.Close(ctx); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
+
+// tie makes many events of one instant.
+func tie(rng *rand.Rand, plan *pipeline.Plan, records []oracle.Record) {
+	ts := slices.IndexFunc(plan.Sources[0].Columns, func(c pipeline.Column) bool { return c.Name == "ts" })
+	for i := range records {
+		if v := &records[i].Slots[ts]; !v.IsNull() && rng.IntN(2) == 0 {
+			*v = event.TimestampOf(v.Time() / Time60 * Time60)
+		}
+	}
+}
+
+func compareSlides(t *testing.T, rng *rand.Rand, cut *Cut, records []oracle.Record) {
+	t.Helper()
+	with := cut.NewReader()
+	slid := 0
+	var names []string
+	for _, f := range cut.s.byName["all"].plan.Features {
+		names = append(names, f.Name)
+	}
+	for i := range 24 {
+		rng.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
+		sel, err := cut.Select(Selection{View: "all", Features: slices.Clone(names[:1+i%6])})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var at []event.Time
+		for range 1 + rng.IntN(60) {
+			x := records[rng.IntN(len(records)/(1+3*rng.IntN(2)))].Arrival
+			at = append(at, x.Add(event.Duration(rng.Int64N(3)-1)-event.Duration(rng.IntN(6)/5*int(event.Day))))
+		}
+		slices.Sort(at)
+		with.Expect(len(at), at[len(at)-1])
+		slid += compareRun(t, rng, with, sel, fmt.Sprint("u", rng.IntN(2)), at)
+	}
+	if slid < 100 {
+		t.Errorf("%d reads slid: the test shows little", slid)
+	}
+}
+
+// compareRun reads an entity at some instants; it tells at how many windows slid.
+func compareRun(t *testing.T, rng *rand.Rand, with *Reader, sel *Selector, user string, instants []event.Time) (slid int) {
+	t.Helper()
+	key := []event.Value{event.StringOf(user)}
+	var got, want Vector
+	both := rng.IntN(2) == 0
+	for _, t0 := range instants {
+		later := false
+		for _, served := range []bool{false, true} {
+			if served && !later && !both {
+				continue
+			}
+			at := Instant{AsOf: t0, AsServed: served}
+			if err := with.Read(t.Context(), sel, key, nil, at, &got); err != nil {
+				t.Fatal(err)
+			}
+			later = got.Later
+			for _, pl := range with.scratch[sel].views[0].planes {
+				if pl.slides {
+					slid++
+				}
+			}
+			if err := with.cut.NewReader().Read(t.Context(), sel, key, nil, at, &want); err != nil {
+				t.Fatal(err)
+			}
+			sameAnswers(t, sel, user, at, &got, &want)
+			if want.Later && !got.Later && !served { // it may be told of rows outside the windows: then the two pasts must be one
+				at.AsServed = true
+				if err := with.cut.NewReader().Read(t.Context(), sel, key, nil, at, &want); err != nil {
+					t.Fatal(err)
+				}
+				sameAnswers(t, sel, user, at, &got, &want)
+			}
+		}
+	}
+	return slid
+}
+
+func sameAnswers(t *testing.T, sel *Selector, user string, at Instant, got, want *Vector) {
+	t.Helper()
+	for i := range want.Values {
+		if got.Values[i] != want.Values[i] || got.Status[i] != want.Status[i] || got.EventTime[i] != want.EventTime[i] {
+			t.Fatalf("%s of %s as of %s (as served: %v): got %v %s, want %v %s", sel.Columns[i].Name, user, at.AsOf, at.AsServed,
+				got.Values[i], got.Status[i], want.Values[i], want.Status[i])
+		}
+	}
+}
