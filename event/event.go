@@ -79,6 +79,32 @@ func ParseTime(s string) (Time, error) {
 	return FromGo(t), nil
 }
 
+// ReadTime reads an instant as ParseTime does, and as other programs write it into text files: a blank in
+// place of the T, a zone as +02, +0200 or " UTC", letters of either case.
+func ReadTime(s string) (Time, error) {
+	const date, seconds = len("2013-01-05"), len("2013-01-05T10:00:00")
+	t, err := ParseTime(s)
+	if err == nil || len(s) <= seconds || s[date] != 'T' && s[date] != 't' && s[date] != ' ' {
+		return t, err
+	}
+	rest := strings.ToUpper(s[date+1:])
+	clock, utc := strings.CutSuffix(rest, " UTC")
+	sign := strings.LastIndexAny(rest, "+-")
+	switch {
+	case utc:
+		rest = clock + "Z"
+	case sign < 0:
+	case len(rest)-sign == len("+02"):
+		rest += ":00"
+	case len(rest)-sign == len("+0200"):
+		rest = rest[:sign+3] + ":" + rest[sign+3:]
+	}
+	if t, again := ParseTime(s[:date] + "T" + rest); again == nil {
+		return t, nil
+	}
+	return 0, err
+}
+
 // durationUnits, largest first.
 var durationUnits = []struct {
 	name string

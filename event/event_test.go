@@ -103,3 +103,26 @@ func TestListsAsText(t *testing.T) {
 		t.Errorf("map: %s", got)
 	}
 }
+
+func TestReadTime(t *testing.T) {
+	want, err := ParseTime("2013-10-26T02:16:44.801Z")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{ // as they stand in files of pandas, Polars, DuckDB, BigQuery
+		"2013-10-26T02:16:44.801Z", "2013-10-26 02:16:44.801000+00:00", "2013-10-26T02:16:44.801000+0000", "2013-10-26 02:16:44.801+00",
+		"2013-10-26 02:16:44.801 UTC", "2013-10-26t02:16:44.801z", "2013-10-25 22:16:44.801-04", "2013-10-26T07:46:44.801+0530",
+	} {
+		if got, err := ReadTime(text); err != nil || got != want {
+			t.Errorf("%q is read as %v, %v, want %v", text, got, err, want)
+		}
+	}
+	for _, text := range []string{
+		"", "2013-10-26", "2013-10-26 02:16:44", "2013-10-26 02:16:44.801", "2013-10-26 02:16:44+0", "2013-10-26 02:16:44+123", "2013-10-26 02:16:44 CET",
+		"2013-10-26  02:16:44Z", "2013-10-26_02:16:44Z", "2013-10-26 02:16:44+00:00:00", "2013-10-26 02:16:44 UTC+01", "+00", "-02:16:44 2013-10-26",
+	} {
+		if got, err := ReadTime(text); err == nil {
+			t.Errorf("%q is read as %v", text, got)
+		}
+	}
+}

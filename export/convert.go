@@ -97,7 +97,7 @@ func parse(text string, want event.Type) (event.Value, error) {
 			return event.BytesOf(b), nil
 		}
 	case event.Timestamp:
-		t, err := event.ParseTime(text)
+		t, err := event.ReadTime(text)
 		if err != nil {
 			return event.Value{}, err
 		}

@@ -49,7 +49,7 @@ func newCSVSpine(f *os.File, path, name string) (*csvSpine, error) {
 		return nil, s.fail(err)
 	}
 	for i, text := range s.next {
-		_, err := event.ParseTime(text)
+		_, err := event.ReadTime(text)
 		s.cols[i].timeText = err == nil
 	}
 	return s, nil

@@ -73,7 +73,7 @@ func (s *jsonlSpine) learn() error {
 			}
 			k := kindOfJSON(value)
 			if k == jsonText && kinds[i] == 0 {
-				_, err := event.ParseTime(text(value))
+				_, err := event.ReadTime(text(value))
 				s.cols[i].timeText = err == nil
 			}
 			kinds[i] |= k

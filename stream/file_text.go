@@ -42,7 +42,7 @@ func parseText(s string, t event.Type) (event.Value, error) {
 		}
 		return event.BytesOf(b), nil
 	case event.Timestamp:
-		at, err := event.ParseTime(s)
+		at, err := event.ReadTime(s)
 		if err != nil {
 			return event.Value{}, fmt.Errorf("%.100q is not an RFC 3339 instant with a zone, like 2013-01-05T10:00:00Z", s)
 		}

@@ -195,7 +195,7 @@ func typed(v event.Value, t event.Type) (event.Value, error) {
 	case v.Str == "" && t.Kind != event.String && t.Kind != event.Bytes:
 		return event.Value{}, nil
 	case t.Kind == event.Timestamp:
-		at, err := event.ParseTime(v.Str)
+		at, err := event.ReadTime(v.Str)
 		return event.TimestampOf(at), err
 	case t.Kind == event.Bytes:
 		b, err := base64.StdEncoding.DecodeString(v.Str)
