@@ -478,6 +478,18 @@ func TestMemory(t *testing.T) {
 	}
 }
 
+// TestParquetEmptyGroup reads a file of Arrow with row groups of 2, 0 and 1 rows: an empty table is one group of none.
+func TestParquetEmptyGroup(t *testing.T) {
+	f := newFixture(t)
+	f.some()
+	report, err := FromStore(t.Context(), f.store, Request{
+		Selection: feature.Selection{View: "spend"}, Spine: filepath.Join("testdata", "arrow-empty-group.parquet"), Out: f.out("t.csv"),
+	})
+	if err != nil || report.Rows != 3 {
+		t.Fatalf("%v, %+v, want 3 rows", err, report)
+	}
+}
+
 // TestParquetOfOthers reads what Arrow wrote: two page versions, codecs, INT96, unsigned, decimals,
 // lists, structs, a column of nulls.
 func TestParquetOfOthers(t *testing.T) {

@@ -113,6 +113,9 @@ func (s *parquetSpine) fill() error {
 	s.have, s.used = 0, 0
 	for s.have == 0 {
 		if s.rows == nil {
+			for len(s.groups) > 0 && s.groups[0].NumRows() == 0 { // the reader has nowhere to begin in such a group
+				s.groups = s.groups[1:]
+			}
 			if len(s.groups) == 0 {
 				return io.EOF
 			}
