@@ -298,7 +298,7 @@ func checkOut(path, name string, force bool) error {
 		return mistake("exists", "give another name, or --force to replace it", "%s exists", name)
 	}
 	if dir, err := os.Stat(filepath.Dir(path)); err != nil || !dir.IsDir() {
-		return mistake("malformed", "", "%s: there is no folder %s", name, filepath.Dir(name))
+		return mistake("malformed", "make it first", "%s: there is no folder %s", name, filepath.Dir(name))
 	}
 	return nil
 }

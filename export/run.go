@@ -86,8 +86,11 @@ func (w *worker) input(c *chunk, row int, in input) (event.Value, error) {
 	}
 	if err != nil {
 		e := mistake("row", "", "spine %s: row %d: column %q: %v", w.cfg.SpineName, c.first+int64(row), in.name, err)
-		if isNull {
+		switch {
+		case isNull:
 			e.Hint, e.null = "leave the row out, or fill the column", true
+		case in.want.Kind == event.Timestamp:
+			e.Hint = "write the zone behind it: Z for UTC, or an offset like -05:00"
 		}
 		return v, e
 	}

@@ -123,7 +123,7 @@ func (x *exportScope) splitParts(n *node, s *Split) bool {
 		}
 		below = p.Below
 		if below > shareBuckets {
-			x.c.fail(part, "", "%s: the parts are more than 100%%", in)
+			x.c.fail(part, "write rest for the last part", "%s: the parts are more than 100%%", in)
 			return false
 		}
 	}

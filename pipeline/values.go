@@ -197,7 +197,7 @@ func (c *compiler) checkDuration(n *node, f format, in, name string) {
 		}
 		c.fail(n, hint, "%s %q is not a duration", subject, n.shown())
 	case d == 0 && f != durationText:
-		hint := ""
+		hint := "write a duration above zero, like 1h"
 		switch {
 		case f == windowText:
 			hint = "write a duration above zero, or lifetime for all that was before"
