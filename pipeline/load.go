@@ -21,6 +21,9 @@ type Options struct {
 	// Schema answers the schema of a source's events by the source's name, in place of what the file
 	// says; nil, or a nil answer: what the file says. Tests of pipelines give their own.
 	Schema func(source string) *schemas.Schema
+	// Kept answers the schema that the files of a source brought along, by the source's name, where they are
+	// not there any more; nil, or a nil answer: it is not known.
+	Kept func(source string) *schemas.Schema
 }
 
 // Load reads and compiles the pipeline file at path: see Compile. A file that cannot be read is a

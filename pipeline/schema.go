@@ -177,6 +177,12 @@ func (c *compiler) schemaOfFiles(s *sourceScope, source *node) {
 		return
 	}
 	matches, err := filepath.Glob(c.path(p.text))
+	if err == nil && len(matches) == 0 && c.opt.Kept != nil {
+		if schema := c.opt.Kept(s.src.Name); schema != nil {
+			s.src.Schema = c.recordSchema(p, s, schema)
+			return
+		}
+	}
 	if err != nil || len(matches) == 0 {
 		c.fail(p, c.pathHint(p.text), "%s: file: path %q matches no file, so its schema is not known", s.in, p.shown())
 		return

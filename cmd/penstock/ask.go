@@ -17,7 +17,7 @@ import (
 // ask sends a question to a route of the server at url, or of the one that has the directory open, or of one made for
 // this question over the directory. body makes the question; the plan it is given is nil if the file has mistakes.
 func ask(e *env, file, dir, url, route string, body func(*pipeline.Plan) ([]byte, error)) ([]byte, error) {
-	plan, _ := pipeline.Load(file, pipeline.Options{Subject: pinnedSubject(dir)})
+	plan, _ := pipeline.Load(file, pinned(dir))
 	question, err := body(plan)
 	if err != nil {
 		return nil, err

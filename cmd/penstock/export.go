@@ -104,15 +104,15 @@ func (c exportCmd) readPlan(e *env, req *export.Request) (err error) {
 	if c.Export == "" {
 		return nil
 	}
-	pinned := pinnedSubject(c.State)
-	req.Plan, err = loadPlan(e, c.File, func(ref pipeline.RegistryRef) (*schemas.Schema, error) {
-		if c.State != "" {
-			return pinned(ref)
+	opt := pinned(c.State)
+	if c.State == "" {
+		opt.Subject = func(ref pipeline.RegistryRef) (*schemas.Schema, error) {
+			ctx, cancel := context.WithTimeout(e.ctx, 15*time.Second)
+			defer cancel()
+			return latest(ctx, ref)
 		}
-		ctx, cancel := context.WithTimeout(e.ctx, 15*time.Second)
-		defer cancel()
-		return latest(ctx, ref)
-	})
+	}
+	req.Plan, err = loadPlan(e, c.File, opt)
 	if err != nil {
 		return err
 	}

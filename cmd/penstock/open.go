@@ -18,11 +18,11 @@ import (
 )
 
 // loadPlan compiles a pipeline file, printing every mistake.
-func loadPlan(e *env, file string, subject func(pipeline.RegistryRef) (*schemas.Schema, error)) (*pipeline.Plan, error) {
+func loadPlan(e *env, file string, opt pipeline.Options) (*pipeline.Plan, error) {
 	if _, err := os.Stat(file); errors.Is(err, os.ErrNotExist) {
 		return nil, misuse{fmt.Errorf("pipeline file %s does not exist", file)}
 	}
-	plan, list := pipeline.Load(file, pipeline.Options{Subject: subject})
+	plan, list := pipeline.Load(file, opt)
 	if err := e.ctx.Err(); err != nil {
 		return nil, err // told to stop while waiting for a registry
 	}
@@ -38,12 +38,12 @@ func loadPlan(e *env, file string, subject func(pipeline.RegistryRef) (*schemas.
 }
 
 // openState opens a directory that no server has open, with the plan of a file; schemas of registry
-// subjects are the pinned ones, so that no network is needed.
+// subjects, and of files that are gone, are the pinned ones, so that no network and no event is needed.
 func openState(e *env, file, dir string) (*pipeline.Plan, *state.Badger, error) {
 	if _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) {
 		return nil, nil, misuse{fmt.Errorf("state directory %s does not exist", dir)}
 	}
-	plan, err := loadPlan(e, file, pinnedSubject(dir))
+	plan, err := loadPlan(e, file, pinned(dir))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -121,7 +121,7 @@ func offline(e *env, file, dir string, use func(*pipeline.Plan, *feature.Store) 
 // serverFits compares the pipeline file with the plan that a server runs: an answer by another plan
 // would be silently wrong. Where the file's schemas are not known here, nothing can be compared.
 func serverFits(e *env, url, file, dir string) error {
-	plan, list := pipeline.Load(file, pipeline.Options{Subject: pinnedSubject(dir)})
+	plan, list := pipeline.Load(file, pinned(dir))
 	if plan == nil { // without a directory, a registry's schemas are not known
 		if dir != "" && list.HasErrors() {
 			_ = list.Write(e.errs)
@@ -177,6 +177,30 @@ func pinPath(dir, subject string) string {
 	return filepath.Join(dir, "schemas", url.PathEscape(subject)+".avsc")
 }
 
+// filesPath is where the schema is pinned that a source's files bring along: what was counted can be asked for
+// when they are gone, or the directory has been copied elsewhere.
+func filesPath(dir, source string) string {
+	return filepath.Join(dir, "schemas", "files", source+".avsc")
+}
+
+// pinned compiles pipeline files with the schemas that are pinned in dir.
+func pinned(dir string) pipeline.Options {
+	return pipeline.Options{Subject: pinnedSubject(dir), Kept: func(source string) *schemas.Schema {
+		if dir == "" {
+			return nil
+		}
+		b, err := os.ReadFile(filesPath(dir, source))
+		if err != nil {
+			return nil
+		}
+		s, err := schemas.Parse(b)
+		if err != nil {
+			return nil
+		}
+		return s
+	}}
+}
+
 func pinnedSubject(dir string) func(pipeline.RegistryRef) (*schemas.Schema, error) {
 	return func(ref pipeline.RegistryRef) (*schemas.Schema, error) {
 		b, err := os.ReadFile(pinPath(dir, ref.Subject))
@@ -190,13 +214,29 @@ func pinnedSubject(dir string) func(pipeline.RegistryRef) (*schemas.Schema, erro
 	}
 }
 
-func pin(dir, subject string, s *schemas.Schema) error {
-	path := pinPath(dir, subject)
+// pinSchemas pins the schemas that a plan has found outside of its files.
+func pinSchemas(dir string, plan *pipeline.Plan) error {
+	for _, src := range plan.Sources {
+		var err error
+		switch {
+		case src.Registry != nil:
+			err = pin(pinPath(dir, src.Registry.Subject), src.Registry.Subject, src.Schema)
+		case src.File != nil:
+			err = pin(filesPath(dir, src.Name), src.Name, src.Schema)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func pin(path, of string, s *schemas.Schema) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
-		return fmt.Errorf("pin schema of %s: %w", subject, err)
+		return fmt.Errorf("pin schema of %s: %w", of, err)
 	}
 	if err := writeFile(path, []byte(s.String())); err != nil {
-		return fmt.Errorf("pin schema of %s: %w", subject, err)
+		return fmt.Errorf("pin schema of %s: %w", of, err)
 	}
 	return nil
 }

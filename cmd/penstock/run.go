@@ -89,7 +89,7 @@ func startPipeline(e *env, c runCmd) (_ *running, err error) {
 			_ = ln.Close()
 		}
 	}()
-	plan, err := loadPlan(e, c.File, subjects(e, c.State))
+	plan, err := loadPlan(e, c.File, pipeline.Options{Subject: subjects(e, c.State)})
 	if err != nil {
 		return nil, err
 	}
@@ -122,12 +122,8 @@ func startPipeline(e *env, c runCmd) (_ *running, err error) {
 	if p.store, err = feature.Open(p.st, plan, opt); err != nil {
 		return nil, planHint(err, c.File, c.State)
 	}
-	for _, src := range plan.Sources {
-		if src.Registry != nil {
-			if err := pin(c.State, src.Registry.Subject, src.Schema); err != nil {
-				return nil, errors.Join(err, p.store.Close(e.ctx))
-			}
-		}
+	if err := pinSchemas(c.State, plan); err != nil {
+		return nil, errors.Join(err, p.store.Close(e.ctx))
 	}
 	if err := p.writeServerFile(); err != nil {
 		return nil, errors.Join(err, p.store.Close(e.ctx))
