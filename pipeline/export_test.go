@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -113,5 +114,34 @@ func TestSplitByTime(t *testing.T) {
 	}
 	if !slices.Equal(names, []string{"train", "test"}) {
 		t.Errorf("parts %v", names)
+	}
+}
+
+// TestLabelOverOtherViews: the condition of a label may read another view; what the label is can be told, and is not
+// that of a label with another condition.
+func TestLabelOverOtherViews(t *testing.T) {
+	const other = `  user_habit:
+    source: transactions
+    entity: user
+    columns: {usual: user_spend.tx_1h, bold: amount > user_spend.tx_1h}
+    history: 60d
+    features: {n: {count: "*", window: 1h}}
+feature_sets:`
+	parts := map[string]bool{}
+	for _, where := range []string{"usual > 1", "bold", "amount > 1"} {
+		text := strings.Replace(surface, "feature_sets:", other, 1) + `labels:
+  next: {view: user_habit, label: {count: "*", where: ` + where + `, window: {after: 1d}}}
+exports:
+  x: {view: user_spend, spine: {view: user_spend}, labels: [next]}
+`
+		p := mustCompile(t, text)
+		v, f := p.View("user_habit"), p.Label("next").Feature
+		if n := len(v.Filters) + len(v.Late); f.Filter < 0 || f.Filter >= n {
+			t.Errorf("where %s is condition %d of %d", where, f.Filter, n)
+		}
+		parts[fmt.Sprint(p.Export("x").Parts())] = true
+	}
+	if len(parts) != 3 {
+		t.Errorf("three labels have %d definitions", len(parts))
 	}
 }

@@ -241,7 +241,7 @@ func (v *viewScope) settleDerived() {
 		g.Input, g.Second, g.By = settle(g.Input, 0, inputs), settle(g.Second, 1, inputs), settle(g.By, 1, inputs)
 		g.Filter = settle(g.Filter, 0, filters)
 	}
-	for _, f := range v.view.Features {
+	for _, f := range slices.Concat(v.view.Features, v.view.Ahead) {
 		f.Filter = settle(f.Filter, 0, filters)
 	}
 	if len(v.view.Derived) == 0 {
