@@ -41,10 +41,9 @@ func (c *Client) Export(ctx context.Context, req Request) (*Report, error) {
 		declared, q.definition = x, x.Version(req.Plan)
 	}
 	paths, names := (&Config{Out: req.Out, OutName: req.Out, Export: declared}).outputs()
-	for i := range paths {
-		if err := checkOut(paths[i], names[i], req.Force); err != nil {
-			return nil, err
-		}
+	o, err := openOut(req.Out, req.Out, paths, names, req.Force)
+	if err != nil {
+		return nil, err
 	}
 	var spine *os.File
 	if declared == nil || declared.Spine.File != "" {
@@ -63,27 +62,25 @@ func (c *Client) Export(ctx context.Context, req Request) (*Report, error) {
 	if done.Report == nil || len(done.Files) != len(paths) {
 		return nil, fmt.Errorf("export from %s: it sends %d files for %d", c.URL, len(done.Files), len(paths))
 	}
-	err = writeFiles(paths, names, req.Force, func(files []io.Writer) error {
+	err = o.write(func(files []io.Writer) ([]FileReport, *Manifest, error) {
 		files, sumsOf := sumFiles(files)
 		for i, w := range files {
 			if err := c.take(ctx, done.Files[i], w); err != nil {
-				return fmt.Errorf("export from %s: %w", c.URL, err)
+				return nil, nil, fmt.Errorf("export from %s: %w", c.URL, err)
 			}
 		}
+		sums := sumsOf(names)
 		if req.At == nil || done.Manifest == nil {
-			return nil
+			return sums, done.Manifest, nil
 		}
 		done.Report.OtherFiles = req.At.Cut.otherFiles(done.Manifest.Cut.Files)
-		return req.At.sameBytes(sumsOf(names), done.Manifest.Penstock, done.Report)
+		return sums, done.Manifest, req.At.sameBytes(sums, done.Manifest.Penstock, done.Report)
 	})
 	if err != nil {
 		return nil, err
 	}
 	done.Report.Out, done.Report.Manifest = req.Out, done.Manifest
-	if done.Manifest == nil {
-		return done.Report, nil
-	}
-	return done.Report, done.Manifest.write(req.Out)
+	return done.Report, nil
 }
 
 // run asks for an export and waits until it is done. If ctx ends before, the server is told.

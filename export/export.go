@@ -5,11 +5,8 @@ package export
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"runtime"
 
 	"github.com/penstock-ml/penstock/event"
@@ -60,6 +57,8 @@ type Config struct {
 	Meaning  PipelineReport
 	Build    Build
 	At       *At // the past that Cut is of, if a table is made again; else nil
+
+	beside bool // write the manifest too
 }
 
 // Report says what an export did.
@@ -166,15 +165,12 @@ func FromStore(ctx context.Context, store *feature.Store, req Request) (*Report,
 	defer cut.Close()
 	var m Meter
 	defer watch(ctx, &m, req.Show)()
-	report, err := Run(ctx, Config{
+	return Run(ctx, Config{
 		Cut: cut, Selector: sel, Export: declared, Spine: req.Spine, SpineTime: req.SpineTime, Out: req.Out,
 		AsServed: req.AsServed, WithStatus: req.WithStatus, Force: req.Force, Workers: req.Workers, Memory: req.Memory, Meter: &m,
 		Manifest: req.Manifest, Label: req.Label, Options: optionsOf(&req), Meaning: meaning, Build: req.Build, At: req.At,
+		beside: true,
 	})
-	if err != nil || report.Manifest == nil {
-		return report, err
-	}
-	return report, report.Manifest.write(req.Out)
 }
 
 // Run reads the spine and writes Out. The bytes of Out depend on the spine, the selection, the
@@ -190,10 +186,9 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 		cfg.Workers = runtime.GOMAXPROCS(0)
 	}
 	paths, names := cfg.outputs()
-	for i := range paths {
-		if err := checkOut(paths[i], names[i], cfg.Force); err != nil {
-			return nil, err
-		}
+	o, err := openOut(cfg.Out, cfg.OutName, paths, names, cfg.Force)
+	if err != nil {
+		return nil, err
 	}
 	sp, shaped, err := openRows(ctx, &cfg)
 	if err != nil {
@@ -224,22 +219,17 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 		report.stats = newTableStats(l, isFormat(cfg.Spine, "csv"))
 		report.stats.workers = cfg.Workers
 	}
-	var sums []FileReport
 	cfg.Meter.begin()
-	err = writeFiles(paths, names, cfg.Force, func(files []io.Writer) error {
-		files, sumsOf := sumFiles(files)
-		out, err := newSinks(files, &cfg, l)
-		if err != nil {
-			return err
+	err = o.write(func(files []io.Writer) ([]FileReport, *Manifest, error) {
+		sums, err := cfg.table(ctx, files, names, sp, l, report)
+		if err != nil || !cfg.Manifest {
+			return sums, nil, err
 		}
-		if err := run(ctx, &cfg, sp, l, out, report); err != nil {
-			return err
+		report.Manifest = newManifest(&cfg, spineSum, sums, report)
+		if !cfg.beside {
+			return sums, nil, nil
 		}
-		if err := out.close(); err != nil {
-			return err
-		}
-		sums = sumsOf(names)
-		return cfg.At.sameBytes(sums, cfg.Build, report)
+		return sums, report.Manifest, nil
 	})
 	if err != nil {
 		return nil, countNulls(ctx, &cfg, cfg.At.gone(err, report))
@@ -247,10 +237,24 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 	if shaped != nil {
 		shaped.report(report, paths, names)
 	}
-	if cfg.Manifest {
-		report.Manifest = newManifest(&cfg, spineSum, sums, report)
-	}
 	return report, nil
+}
+
+// table writes the table, and tells the sums of its files.
+func (cfg *Config) table(ctx context.Context, files []io.Writer, names []string, sp spine, l *layout, report *Report) ([]FileReport, error) {
+	files, sumsOf := sumFiles(files)
+	out, err := newSinks(files, cfg, l)
+	if err != nil {
+		return nil, err
+	}
+	if err := run(ctx, cfg, sp, l, out, report); err != nil {
+		return nil, err
+	}
+	if err := out.close(); err != nil {
+		return nil, err
+	}
+	sums := sumsOf(names)
+	return sums, cfg.At.sameBytes(sums, cfg.Build, report)
 }
 
 // sumSpine hashes the spine's file for the manifest, if a file has the rows.
@@ -287,85 +291,6 @@ func newReport(cfg *Config, l *layout) *Report {
 		r.Cut = append(r.Cut, OffsetReport(o))
 	}
 	return r
-}
-
-// checkOut finds what would make the whole work be in vain.
-func checkOut(path, name string, force bool) error {
-	if err := checkFormat(path, name, " to write"); err != nil {
-		return err
-	}
-	if _, err := os.Stat(path); err == nil && !force {
-		return mistake("exists", "give another name, or --force to replace it", "%s exists", name)
-	}
-	if dir, err := os.Stat(filepath.Dir(path)); err != nil || !dir.IsDir() {
-		return mistake("malformed", "make it first", "%s: there is no folder %s", name, filepath.Dir(name))
-	}
-	return nil
-}
-
-// writeFiles writes some files as writeFile does one: none has its name before all of them are written.
-func writeFiles(paths, names []string, force bool, write func([]io.Writer) error) error {
-	var files []io.Writer
-	var open func() error
-	open = func() error {
-		i := len(files)
-		if i == len(paths) {
-			return write(files)
-		}
-		return writeFile(paths[i], names[i], force, func(w io.Writer) error {
-			files = append(files, w)
-			return open()
-		})
-	}
-	return open()
-}
-
-// writeFile writes a file beside path, makes it durable, and renames it to path; on an error nothing
-// is left.
-func writeFile(path, name string, force bool, write func(io.Writer) error) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*.part")
-	if err != nil {
-		return fmt.Errorf("write %s: %w", name, err)
-	}
-	defer func() {
-		if err != nil {
-			_ = f.Close()
-			_ = os.Remove(f.Name())
-		}
-	}()
-	if err := write(f); err != nil {
-		return err
-	}
-	if err := f.Chmod(0o644); err != nil {
-		return fmt.Errorf("write %s: %w", name, err)
-	}
-	if err := errors.Join(f.Sync(), f.Close()); err != nil {
-		return fmt.Errorf("write %s: %w", name, err)
-	}
-	if !force { // a file that came meanwhile is not replaced
-		if err := os.Link(f.Name(), path); err == nil {
-			_ = os.Remove(f.Name())
-			return syncDir(path, name)
-		} else if errors.Is(err, os.ErrExist) {
-			return mistake("exists", "give another name, or --force to replace it", "%s exists", name)
-		}
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return fmt.Errorf("write %s: %w", name, err)
-	}
-	return syncDir(path, name)
-}
-
-func syncDir(path, name string) error {
-	d, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return fmt.Errorf("write %s: %w", name, err)
-	}
-	defer func() { _ = d.Close() }()
-	if err := d.Sync(); err != nil {
-		return fmt.Errorf("write %s: %w", name, err)
-	}
-	return nil
 }
 
 // sameCell tells whether a cell of two vectors is the same in value and status.

@@ -297,7 +297,7 @@ func (j *Jobs) prepare(w http.ResponseWriter, r *http.Request, x *job, q *query,
 	}
 	// Only the extensions of the client's names reach the file system.
 	spine, out := filepath.Join(x.dir, safeName("spine", q.spine)), filepath.Join(x.dir, safeName("out", q.out))
-	if err := checkOut(out, q.out, false); err != nil {
+	if err := checkOut(out, q.out); err != nil {
 		return err
 	}
 	control := http.NewResponseController(w)

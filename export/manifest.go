@@ -308,19 +308,14 @@ func newManifest(cfg *Config, spine *FileReport, sums []FileReport, r *Report) *
 	}
 }
 
-// write writes the manifest beside the table out, replacing one that is there: it belongs to the table.
-func (m *Manifest) write(out string) error {
+// encode writes the manifest as JSON.
+func (m *Manifest) encode(w io.Writer) error {
 	b, err := json.MarshalIndent(m, "", "  ")
 	if err != nil {
-		return fmt.Errorf("write the manifest: %w", err)
+		return err
 	}
-	path := out + ManifestSuffix
-	return writeFile(path, path, true, func(w io.Writer) error {
-		if _, err := w.Write(append(b, '\n')); err != nil {
-			return fmt.Errorf("write %s: %w", path, err)
-		}
-		return nil
-	})
+	_, err = w.Write(append(b, '\n'))
+	return err
 }
 
 // sumOf hashes a file.

@@ -127,7 +127,7 @@ func BenchmarkParquetIn(b *testing.B) {
 	l, chunks := tableOfTwelve(rows)
 	l.table = l.table[:3]
 	path := filepath.Join(b.TempDir(), "spine.parquet")
-	if err := writeFile(path, path, true, func(w io.Writer) error {
+	if err := writeFile(path, path, func(w io.Writer) error {
 		s, err := newParquetSink(w, l, 1)
 		if err != nil {
 			return err

@@ -54,12 +54,7 @@ func (m *Manifest) WriteReport(path string) error {
 		}
 	}
 	slices.SortStableFunc(v.Differs, func(a, b ColumnReport) int { return int(min(max(*b.Differ-*a.Differ, -1), 1)) })
-	return writeFile(path, path, true, func(w io.Writer) error {
-		if err := reportTemplate.Execute(w, v); err != nil {
-			return fmt.Errorf("write %s: %w", path, err)
-		}
-		return nil
-	})
+	return writeFile(path, path, func(w io.Writer) error { return reportTemplate.Execute(w, v) })
 }
 
 func barsOf(c *ColumnReport) (out []barView) {
