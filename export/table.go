@@ -31,6 +31,9 @@ func OpenTable(path string) (*Table, error) {
 	return t, nil
 }
 
+// Past is the cut that a manifest's table was read at.
+func (m *Manifest) Past() (feature.Past, error) { return m.Cut.past() }
+
 // CutAgain takes the cut that a manifest's table was read at.
 func (m *Manifest) CutAgain(ctx context.Context, store *feature.Store) (*feature.Cut, error) {
 	past, err := m.Cut.past()

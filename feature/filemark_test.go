@@ -22,8 +22,11 @@ func TestFileMark(t *testing.T) {
 		other FileMark
 		same  bool
 	}{
-		{whole, true}, {FileMark{Bytes: 1, Edges: "a"}, true}, {FileMark{Bytes: 1, Edges: "a", SHA256: "y"}, false},
-		{FileMark{Bytes: 2, Edges: "a", SHA256: "x"}, false}, {FileMark{Bytes: 1, Edges: "b"}, false},
+		{whole, true},
+		{FileMark{Bytes: 1, Edges: "a"}, true},
+		{FileMark{Bytes: 1, Edges: "a", SHA256: "y"}, false},
+		{FileMark{Bytes: 2, Edges: "a", SHA256: "x"}, false},
+		{FileMark{Bytes: 1, Edges: "b"}, false},
 	} {
 		if whole.Same(c.other) != c.same || c.other.Same(whole) != c.same {
 			t.Errorf("%+v: want %v", c.other, c.same)

@@ -1,7 +1,9 @@
 package feature
 
 import (
+	"errors"
 	"fmt"
+	"math"
 
 	"github.com/penstock-ml/penstock/event"
 	"github.com/penstock-ml/penstock/pipeline"
@@ -13,6 +15,12 @@ func (c *Cut) Incomplete(v *pipeline.View) bool { return c.s.byName[v.Name].lost
 // RawRows lists every row that a view keeps of an entity, up to the cut, in no order: copies too, and no matter
 // what summaries say. They are the caller's. It is for recomputing answers in another way than a Reader's.
 func (c *Cut) RawRows(v *pipeline.View, keys []event.Value) ([]event.Row, error) {
+	rows, _, err := c.SomeRawRows(v, keys, math.MaxInt)
+	return rows, err
+}
+
+// SomeRawRows is RawRows, of an entity with up to most rows; all is false, and there are none, if it has more.
+func (c *Cut) SomeRawRows(v *pipeline.View, keys []event.Value, most int) (rows []event.Row, all bool, err error) {
 	x := c.s.byName[v.Name]
 	r := &Reader{s: c.s, cut: c}
 	r.prefix = appendPrefix(nil, x.id)
@@ -20,18 +28,21 @@ func (c *Cut) RawRows(v *pipeline.View, keys []event.Value) ([]event.Row, error)
 		r.prefix = appendKeyValue(r.prefix, &keys[i])
 	}
 	sealPrefix(r.prefix)
-	w := &rawRows{r: r, v: x, cut: c.lanes(x)}
-	rows, root, err := r.head()
+	w := &rawRows{r: r, v: x, cut: c.lanes(x), most: most}
+	head, root, err := r.head()
 	if err == nil {
-		err = w.take(rows)
+		err = w.take(head)
 	}
 	if err == nil && root != nil {
 		err = w.walk(root)
 	}
-	if err != nil {
-		return nil, fmt.Errorf("read rows of view %q: %w", v.Name, err)
+	if errors.Is(err, errEnough) {
+		return nil, false, nil
 	}
-	return w.rows, nil
+	if err != nil {
+		return nil, false, fmt.Errorf("read rows of view %q: %w", v.Name, err)
+	}
+	return w.rows, true, nil
 }
 
 // Trimmed is how many rows of an entity a view keeps as a sum alone, for its lifetime features: RawRows lacks them.
@@ -56,6 +67,7 @@ type rawRows struct {
 	v    *view
 	cut  map[int32]int64
 	rows []event.Row
+	most int
 }
 
 func (w *rawRows) walk(n *node) error {
@@ -92,6 +104,9 @@ func (w *rawRows) take(b []byte) error {
 		b = rest
 		if row.Pos.Offset >= w.cut[w.v.c.lanes.of(row.Pos)] {
 			continue
+		}
+		if len(w.rows) == w.most {
+			return errEnough
 		}
 		row.Values, row.Order = cloned(row.Values), row.Order.Clone()
 		w.rows = append(w.rows, row)

@@ -36,6 +36,7 @@ type lookup struct {
 	vector   feature.Vector
 	out      []byte
 	hashed   []byte // scratch of the serving log
+	unlogged bool   // by LogHeader
 }
 
 // maxPooled is the largest buffer that is kept for the next request.
@@ -85,6 +86,7 @@ func (s *Server) answer(l *lookup, w http.ResponseWriter, r *http.Request) *apiE
 	if err := s.readBody(l, w, r); err != nil {
 		return err
 	}
+	l.unlogged = r.Header.Get(LogHeader) == "off"
 	q := &l.question
 	if err := q.parse(l.body); err != nil {
 		return err

@@ -70,6 +70,7 @@ type fixture struct {
 	part   *feature.Partition
 	next   int64
 	now    event.Time
+	header http.Header // of requests
 }
 
 func at(text string) event.Time {
@@ -183,6 +184,9 @@ func (f *fixture) some() {
 func (f *fixture) do(method, path, body string) (*http.Response, string) {
 	f.t.Helper()
 	r := httptest.NewRequestWithContext(f.t.Context(), method, path, bytes.NewReader([]byte(body)))
+	for name, values := range f.header {
+		r.Header[name] = values
+	}
 	w := httptest.NewRecorder()
 	f.server.Handler().ServeHTTP(w, r)
 	res := w.Result()

@@ -130,10 +130,14 @@ type logHead struct {
 	served    string // when the first one of the sample had been
 }
 
+// LogHeader is a header of look-ups: with the value "off" nothing of the answer is logged, which is for whoever asks
+// to look at the server, and not for a model.
+const LogHeader = "Penstock-Log"
+
 // logs tells whether an entity is logged; if so, the positions are known when it is read.
 func (s *Server) logs(l *lookup, a *answerer, keys []event.Value, head *logHead) bool {
 	var chosen bool
-	if s.cfg.ServingLog == nil {
+	if s.cfg.ServingLog == nil || l.unlogged {
 		return false
 	}
 	if l.hashed, chosen = s.cfg.ServingLog.chosen(keys, l.hashed); chosen && head.positions == "" {

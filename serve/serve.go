@@ -69,7 +69,8 @@ type Server struct {
 	log     *slog.Logger
 	metrics *Metrics
 	mux     *http.ServeMux
-	readers sync.Pool // *lookup
+	readers sync.Pool  // *lookup
+	asking  sync.Mutex // of RowsPath
 
 	mu        sync.RWMutex
 	selectors map[string]*answerer
@@ -114,6 +115,7 @@ func (s *Server) routes() *http.ServeMux {
 	}
 	handle("/v1/features", http.MethodPost, http.HandlerFunc(s.features))
 	mux.Handle("/v1/explain", s.observe("/v1/explain", either(http.HandlerFunc(s.explain))))
+	handle(RowsPath, http.MethodPost, http.HandlerFunc(s.rawRows))
 	handle("/v1/pipeline", http.MethodGet, http.HandlerFunc(s.pipeline))
 	handle("/healthz", http.MethodGet, http.HandlerFunc(s.healthz))
 	handle("/readyz", http.MethodGet, http.HandlerFunc(s.readyz))

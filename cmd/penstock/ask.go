@@ -44,12 +44,18 @@ func ask(e *env, file, dir, url, route string, body func(*pipeline.Plan) ([]byte
 	return answer, nil
 }
 
-func post(e *env, url string, body []byte) (int, []byte, error) {
+func post(e *env, url string, body []byte) (int, []byte, error) { return postWith(e, url, body, nil) }
+
+// postWith sends headers too.
+func postWith(e *env, url string, body []byte, headers map[string]string) (int, []byte, error) {
 	req, err := http.NewRequestWithContext(e.ctx, http.MethodPost, url, bytes.NewReader(body))
 	if err != nil {
 		return 0, nil, misuse{err}
 	}
 	req.Header.Set("Content-Type", "application/json")
+	for name, v := range headers {
+		req.Header.Set(name, v)
+	}
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return 0, nil, hinted{fmt.Errorf("ask the server: %w", err), serverHint}

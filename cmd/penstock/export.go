@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,12 +11,10 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
-	"time"
 
 	"github.com/penstock-ml/penstock/export"
 	"github.com/penstock-ml/penstock/feature"
 	"github.com/penstock-ml/penstock/pipeline"
-	"github.com/penstock-ml/penstock/schemas"
 )
 
 type exportCmd struct {
@@ -104,16 +101,7 @@ func (c exportCmd) readPlan(e *env, req *export.Request) (err error) {
 	if c.Export == "" {
 		return nil
 	}
-	opt := pinned(c.State)
-	if c.State == "" {
-		opt.Subject = func(ref pipeline.RegistryRef) (*schemas.Schema, error) {
-			ctx, cancel := context.WithTimeout(e.ctx, 15*time.Second)
-			defer cancel()
-			return latest(ctx, ref)
-		}
-	}
-	req.Plan, err = loadPlan(e, c.File, opt)
-	if err != nil {
+	if req.Plan, err = planForServer(e, c.File, c.State); err != nil {
 		return err
 	}
 	return c.checkOut(req.Plan)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/penstock-ml/penstock/feature"
 	"github.com/penstock-ml/penstock/pipeline"
@@ -116,6 +118,19 @@ func offline(e *env, file, dir string, use func(*pipeline.Plan, *feature.Store) 
 		return planHint(err, file, dir)
 	}
 	return errors.Join(use(plan, store), store.Close(e.ctx))
+}
+
+// planForServer reads the file that a server runs. Schemas that are not pinned in dir are asked of their registry.
+func planForServer(e *env, file, dir string) (*pipeline.Plan, error) {
+	opt := pinned(dir)
+	if dir == "" {
+		opt.Subject = func(ref pipeline.RegistryRef) (*schemas.Schema, error) {
+			ctx, cancel := context.WithTimeout(e.ctx, 15*time.Second)
+			defer cancel()
+			return latest(ctx, ref)
+		}
+	}
+	return loadPlan(e, file, opt)
 }
 
 // serverFits compares the pipeline file with the plan that a server runs: an answer by another plan

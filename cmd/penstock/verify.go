@@ -19,7 +19,8 @@ import (
 
 type verifyCmd struct {
 	File       string   `arg:"" help:"Pipeline file."`
-	State      string   `required:"" placeholder:"DIR" help:"State directory; no server may have it open."`
+	State      string   `placeholder:"DIR" xor:"where" required:"" help:"State directory; a server that has it open is asked instead."`
+	Server     string   `placeholder:"URL" xor:"where" required:"" help:"A running server, like http://localhost:8080."`
 	Set        string   `xor:"what" help:"Feature set; default all views."`
 	View       string   `xor:"what" help:"View."`
 	Features   []string `xor:"what" placeholder:"VIEW.NAME,…" help:"Single features."`
@@ -69,21 +70,19 @@ func (c verifyCmd) Run(e *env) error {
 	if c.FromSource && (c.Export != "" || len(c.Log) > 0) {
 		return misuse{errors.New("--from-source verifies the state: not with --export or --log")}
 	}
-	url, err := serverOf(c.State)
+	url, err := serverAt(c.Server, c.State)
 	if err != nil {
 		return err
 	}
-	if url != "" {
-		return hinted{
-			fmt.Errorf("state %s is in use by the server at %s", c.State, url),
-			"stop the server, or verify a copy that was made while none had the directory open",
-		}
-	}
 	var checks []verified
-	err = offline(e, c.File, c.State, func(plan *pipeline.Plan, store *feature.Store) (err error) {
-		checks, err = c.verify(e, plan, store)
-		return err
-	})
+	if url != "" {
+		checks, err = c.ofServer(e, url)
+	} else {
+		err = offline(e, c.File, c.State, func(plan *pipeline.Plan, store *feature.Store) (err error) {
+			checks, err = c.ofState(e, plan, store)
+			return err
+		})
+	}
 	if err != nil {
 		return err
 	}
@@ -104,34 +103,48 @@ func (c verifyCmd) selections(plan *pipeline.Plan) []feature.Selection {
 	return out
 }
 
-func (c verifyCmd) verify(e *env, plan *pipeline.Plan, store *feature.Store) (out []verified, err error) {
+// sample is what of a state is looked at.
+func (c verifyCmd) sample() verify.Sample {
+	return verify.Sample{Entities: c.Entities, Instants: c.Instants, Seed: c.Seed}
+}
+
+// ofState verifies a directory.
+func (c verifyCmd) ofState(e *env, plan *pipeline.Plan, store *feature.Store) (out []verified, err error) {
 	cut, err := store.Cut(e.ctx)
 	if err != nil {
 		return nil, fmt.Errorf("fix a cut: %w", err)
 	}
 	defer cut.Close()
 	if c.Export != "" || len(c.Log) > 0 {
-		return c.files(e.ctx, plan, store, cut)
+		return c.files(e.ctx, verifiedBy{
+			plan: plan, now: cut, explain: explainAt(e.ctx, cut),
+			again: func(m *export.Manifest) (verify.Past, func(), error) {
+				again, err := m.CutAgain(e.ctx, store)
+				if err != nil {
+					return nil, nil, err
+				}
+				return again, again.Close, nil
+			},
+		})
 	}
-	sample := verify.Sample{Entities: c.Entities, Instants: c.Instants, Seed: c.Seed}
 	for _, sel := range c.selections(plan) {
-		truth, from := verify.OfState(plan, cut), "the rows of the state"
+		truth, from, sample := verify.OfState(plan, cut), "the rows of the state", c.sample()
 		if c.FromSource {
 			views, keep, err := verify.KeysOf(cut, plan, sel, sample)
 			if err != nil {
 				return nil, err
 			}
-			t, n, err := verify.OfSources(e.ctx, stream.Config{Plan: plan, Store: store, Log: e.log}, cut, views, keep)
+			t, n, err := verify.OfSources(e.ctx, stream.Config{Plan: plan, Store: store, Log: e.log}, cut, views, keep, sample)
 			if err != nil {
 				return nil, err
 			}
-			truth, from = t, fmt.Sprintf("%d records of the sources", n.Records)
+			truth, from, sample.Also = t, fmt.Sprintf("%d records of the sources", n.Records), n.Chosen
 		}
 		rep, err := verify.State(e.ctx, cut, truth, sel, sample)
 		if err != nil {
 			return nil, err
 		}
-		x, err := found(e.ctx, cut, sel, selectionName(sel)+" in the state, by "+from, rep)
+		x, err := found(explainAt(e.ctx, cut), sel, selectionName(sel)+" in the state, by "+from, rep)
 		if err != nil {
 			return nil, err
 		}
@@ -140,11 +153,18 @@ func (c verifyCmd) verify(e *env, plan *pipeline.Plan, store *feature.Store) (ou
 	return out, nil
 }
 
+// verifiedBy is what files are compared with.
+type verifiedBy struct {
+	plan    *pipeline.Plan
+	now     verify.Past
+	again   func(*export.Manifest) (past verify.Past, release func(), err error) // takes a manifest's cut again
+	explain explainer
+}
+
 // files compares a table, and files of the serving log.
-func (c verifyCmd) files(ctx context.Context, plan *pipeline.Plan, store *feature.Store, cut *feature.Cut) (out []verified, err error) {
-	truth := verify.OfState(plan, cut)
+func (c verifyCmd) files(ctx context.Context, by verifiedBy) (out []verified, err error) {
 	if c.Export != "" {
-		x, err := c.table(ctx, plan, store, cut)
+		x, err := c.table(ctx, by)
 		if err != nil {
 			return nil, err
 		}
@@ -154,12 +174,13 @@ func (c verifyCmd) files(ctx context.Context, plan *pipeline.Plan, store *featur
 	if err != nil {
 		return nil, err
 	}
+	truth := verify.OfState(by.plan, by.now)
 	for _, path := range paths {
-		rep, sel, err := verify.Log(ctx, cut, truth, verify.LogConfig{Path: path, Rows: c.Rows})
+		rep, sel, err := verify.Log(ctx, by.now, truth, verify.LogConfig{Path: path, Rows: c.Rows})
 		if err != nil {
 			return nil, err
 		}
-		x, err := found(ctx, cut, sel, "served rows of "+path, rep)
+		x, err := found(by.explain, sel, "served rows of "+path, rep)
 		if err != nil {
 			return nil, err
 		}
@@ -175,26 +196,31 @@ func (c verifyCmd) byManifest() bool {
 }
 
 // table compares an exported table: at the cut of its manifest, if that lies beside it, else at today's.
-func (c verifyCmd) table(ctx context.Context, plan *pipeline.Plan, store *feature.Store, now *feature.Cut) (verified, error) {
+func (c verifyCmd) table(ctx context.Context, by verifiedBy) (verified, error) {
 	cfg := verify.TableConfig{Path: c.Export, Time: c.SpineTime, Served: c.AsServed, Rows: c.Rows, Seed: c.Seed}
 	sel := feature.Selection{Set: c.Set, View: c.View, Features: c.Features}
-	cut, truth := now, verify.OfState(plan, now)
+	past, truth := by.now, verify.OfState(by.plan, by.now)
 	if m, err := export.ReadManifest(c.Export + export.ManifestSuffix); err == nil {
 		if o := m.Options; o.Export == "" {
 			sel, cfg.Time, cfg.Served = feature.Selection{Set: o.Set, View: o.View, Features: o.Features}, cmp.Or(cfg.Time, o.SpineTime), o.AsServed
 		}
-		if cut, err = m.CutAgain(ctx, store); err != nil {
+		again, release, err := by.again(m)
+		if err != nil {
 			return verified{}, fmt.Errorf("take the cut of the table's manifest: %w", err)
 		}
-		defer cut.Close()
-		truth = verify.OfState(plan, cut)
-		truth.Kept = now.Horizon
+		defer release()
+		past, truth = again, verify.OfState(by.plan, again)
+		truth.Kept = by.now.Horizon
 	}
-	rep, err := verify.Table(ctx, cut, truth, sel, cfg)
+	rep, err := verify.Table(ctx, past, truth, sel, cfg)
 	if err != nil {
 		return verified{}, err
 	}
-	return found(ctx, cut, sel, selectionName(sel)+" in "+c.Export, rep)
+	explain := by.explain
+	if cut, ok := past.(*feature.Cut); ok {
+		explain = explainAt(ctx, cut)
+	}
+	return found(explain, sel, selectionName(sel)+" in "+c.Export, rep)
 }
 
 // logPaths lists the files that are named, and those of folders.
@@ -227,8 +253,26 @@ func selectionName(sel feature.Selection) string {
 	return fmt.Sprint("features ", sel.Features)
 }
 
+// explainer tells what one cell rests on.
+type explainer func(one feature.Selection, q *verify.Question) (*serve.Explanation, error)
+
+// explainAt explains at a cut.
+func explainAt(ctx context.Context, cut *feature.Cut) explainer {
+	return func(one feature.Selection, q *verify.Question) (*serve.Explanation, error) {
+		s, err := cut.Select(one)
+		if err != nil {
+			return nil, err
+		}
+		x, err := cut.NewReader().Explain(ctx, s, q.Keys, q.Request, feature.Instant{AsOf: q.AsOf, AsServed: q.Served}, feature.ExplainOptions{})
+		if err != nil {
+			return nil, err
+		}
+		return serve.Explained(x, s), nil
+	}
+}
+
 // found is a report with the explanation of its first difference.
-func found(ctx context.Context, cut *feature.Cut, sel feature.Selection, what string, rep *verify.Report) (verified, error) {
+func found(explain explainer, sel feature.Selection, what string, rep *verify.Report) (verified, error) {
 	out := verified{What: what, Pairs: rep.Questions, Cells: rep.Cells, Differ: rep.Differ, Unknown: rep.Unknown}
 	d := rep.First
 	if d == nil {
@@ -241,15 +285,10 @@ func found(ctx context.Context, cut *feature.Cut, sel feature.Selection, what st
 			one.Features = []string{dotted}
 		}
 	}
-	s, err := cut.Select(one)
-	if err != nil {
-		return out, err
-	}
-	x, err := cut.NewReader().Explain(ctx, s, d.Question.Keys, d.Question.Request, feature.Instant{AsOf: d.Question.AsOf, AsServed: d.Question.Served}, feature.ExplainOptions{})
-	if err != nil {
+	var err error
+	if out.First.Explanation, err = explain(one, &d.Question); err != nil {
 		return out, fmt.Errorf("explain the difference: %w", err)
 	}
-	out.First.Explanation = serve.Explained(x, s)
 	return out, nil
 }
 

@@ -5,6 +5,7 @@ package verify
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -24,6 +25,7 @@ type Truth struct {
 
 	Trimmed func(v *pipeline.View, keys []event.Value) (int64, error) // rows that Rows lacks, which lifetime features count; nil: none
 	Kept    func(v *pipeline.View) event.Time                         // before it rows may be missing; nil: nowhere
+	Ahead   func(v *pipeline.View, entities [][]event.Value) error    // is told whose rows will be asked for; nil: nobody is
 
 	last map[*pipeline.View]map[string][]oracle.Row // of entities asked for lately
 }
@@ -121,11 +123,37 @@ func (t *Truth) Answer(cols []Column, q *Question) ([]Cell, error) {
 		} else {
 			out[i], err = a.ofSet(c.set, c.at)
 		}
+		if errors.Is(err, errTooMany) {
+			for j := range out {
+				out[j] = Cell{Unknown: true}
+			}
+			return out, nil
+		}
 		if err != nil {
 			return nil, err
 		}
 	}
 	return out, nil
+}
+
+// errTooMany tells that an entity has more rows than a server answers.
+var errTooMany = errors.New("the entity has too many rows")
+
+// ahead tells Ahead whose rows questions need, but for those of lookups.
+func (t *Truth) ahead(cols []Column, questions []*Question) error {
+	if t.Ahead == nil {
+		return nil
+	}
+	for _, v := range viewsOf(cols) {
+		var entities [][]event.Value
+		for _, q := range questions {
+			entities = append(entities, ownKeys(v, q.Names, q.Keys))
+		}
+		if err := t.Ahead(v, entities); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // answering is one question under way.
@@ -141,11 +169,7 @@ func (a *answering) feature(f *pipeline.Feature) (Cell, error) {
 		return c, nil
 	}
 	v := f.View
-	keys := make([]event.Value, len(v.Entity.Keys))
-	for i, k := range v.Entity.Keys {
-		keys[i] = a.q.Keys[slices.IndexFunc(a.q.Names, func(c pipeline.Column) bool { return c.Name == k.Name })]
-	}
-	c, err := a.t.viewFeature(f, keys, a.q, a.q.AsOf)
+	c, err := a.t.viewFeature(f, ownKeys(v, a.q.Names, a.q.Keys), a.q, a.q.AsOf)
 	a.done[f] = c
 	return c, err
 }
@@ -259,17 +283,26 @@ func within(f *pipeline.Feature, rows []oracle.Row, asOf event.Time) []oracle.Ro
 // them lies before the other view's history: which features that makes null is not told here.
 func (t *Truth) derive(v *pipeline.View, rows []oracle.Row, q *Question) (out []oracle.Row, early bool, err error) {
 	n := len(v.Inputs)
+	for _, l := range v.Lookups {
+		if t.Ahead == nil {
+			break
+		}
+		var entities [][]event.Value
+		for i := range rows {
+			if keys := lookupKeys(l, &rows[i]); keys != nil {
+				entities = append(entities, keys)
+			}
+		}
+		if err := t.Ahead(l.Feature.View, entities); err != nil {
+			return nil, false, err
+		}
+	}
 	for _, r := range rows {
 		args := make([]event.Value, pipeline.MaxLookups+n)
 		copy(args[pipeline.MaxLookups:], r.Values[:n])
 		for i, l := range v.Lookups {
-			keys := make([]event.Value, len(l.Keys))
-			null := false
-			for j, in := range l.Keys {
-				keys[j] = r.Values[in]
-				null = null || keys[j].IsNull()
-			}
-			if null {
+			keys := lookupKeys(l, &r)
+			if keys == nil {
 				continue
 			}
 			c, err := t.viewFeature(l.Feature, keys, q, r.Time)
@@ -294,6 +327,17 @@ func (t *Truth) derive(v *pipeline.View, rows []oracle.Row, q *Question) (out []
 		out = append(out, r)
 	}
 	return out, early, nil
+}
+
+// lookupKeys is whose feature a row reads; nil if one of the keys is null.
+func lookupKeys(l *pipeline.Lookup, r *oracle.Row) []event.Value {
+	keys := make([]event.Value, len(l.Keys))
+	for j, in := range l.Keys {
+		if keys[j] = r.Values[in]; keys[j].IsNull() {
+			return nil
+		}
+	}
+	return keys
 }
 
 func isTrue(v event.Value) bool { return v.Kind == event.Bool && v.Bool() }

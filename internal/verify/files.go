@@ -34,7 +34,7 @@ type tableRow struct {
 
 // Table compares the cells of an exported table with the truth. The past is that of the truth's cut: what was
 // counted since the table was made shows as a difference.
-func Table(ctx context.Context, cut *feature.Cut, t *Truth, sel feature.Selection, cfg TableConfig) (*Report, error) {
+func Table(ctx context.Context, cut Past, t *Truth, sel feature.Selection, cfg TableConfig) (*Report, error) {
 	selector, err := cut.Select(sel)
 	if err != nil {
 		return nil, err
@@ -51,6 +51,13 @@ func Table(ctx context.Context, cut *feature.Cut, t *Truth, sel feature.Selectio
 	}
 	// Rows of one entity together: its rows are read once.
 	slices.SortFunc(rows, func(a, b tableRow) int { return strings.Compare(keyText(a.q.Keys), keyText(b.q.Keys)) })
+	questions := make([]*Question, len(rows))
+	for i := range rows {
+		questions[i] = &rows[i].q
+	}
+	if err := t.ahead(cols, questions); err != nil {
+		return nil, err
+	}
 	rep := &Report{}
 	for i := range rows {
 		if err := ctx.Err(); err != nil {

@@ -32,7 +32,7 @@ type LogConfig struct {
 // positions that were logged with it, and perhaps on some of those that had arrived when it was answered: it must be
 // what the rows give at one of these points. Rows of another version of a view, or from before what can be
 // recomputed today, are counted as unknown.
-func Log(ctx context.Context, cut *feature.Cut, t *Truth, cfg LogConfig) (*Report, feature.Selection, error) {
+func Log(ctx context.Context, cut Past, t *Truth, cfg LogConfig) (*Report, feature.Selection, error) {
 	rep := &Report{}
 	var differs feature.Selection
 	step, err := stepOf(cfg)
@@ -166,11 +166,16 @@ func (l *logLine) value(name string, t event.Type) (event.Value, error) {
 	if !ok {
 		return event.Value{}, fmt.Errorf("column %s is missing", name)
 	}
+	return ofJSON(raw, t)
+}
+
+// ofJSON reads a value as look-ups write it.
+func ofJSON(raw json.RawMessage, t event.Type) (event.Value, error) {
 	if bytes.Equal(raw, []byte("null")) {
 		return event.Value{}, nil
 	}
 	text := string(raw)
-	if raw[0] == '"' {
+	if len(raw) > 0 && raw[0] == '"' {
 		if err := json.Unmarshal(raw, &text); err != nil {
 			return event.Value{}, err
 		}
@@ -182,7 +187,7 @@ func (l *logLine) value(name string, t event.Type) (event.Value, error) {
 }
 
 // known tells whether the row can be recomputed: its views are those of today, and it lies in their history.
-func (l *logLine) known(cut *feature.Cut, plan *pipeline.Plan, cols []Column) bool {
+func (l *logLine) known(cut Past, plan *pipeline.Plan, cols []Column) bool {
 	for _, v := range viewsOf(cols) {
 		if l.versions[v.Name] != v.Version || l.asOf < cut.Horizon(v) {
 			return false
@@ -196,7 +201,7 @@ func (l *logLine) known(cut *feature.Cut, plan *pipeline.Plan, cols []Column) bo
 	return true
 }
 
-func (l *logLine) compare(cut *feature.Cut, t *Truth, rep *Report, where string) error {
+func (l *logLine) compare(cut Past, t *Truth, rep *Report, where string) error {
 	selector, err := cut.Select(l.sel)
 	if err != nil { // of another plan
 		rep.Unknown += int64(len(l.status))
@@ -250,17 +255,22 @@ func (l *logLine) differences(cols []Column, sel *feature.Selector, q *Question,
 	for j, c := range cols {
 		w := &want[j]
 		raw, ok := l.values[servedPrefix+c.Name]
-		same := ok && (string(raw) == string(event.AppendJSON(nil, w.Value)))
-		if !same && ok {
-			got, err := l.value(servedPrefix+c.Name, sel.Columns[j].Type)
-			same = err == nil && sameCell(got, w, sel.Columns[j].Type)
-		}
+		same := ok && sameJSON(raw, w, sel.Columns[j].Type)
 		if w.Unknown || l.status[j] == oracle.BeforeHistory || same && (l.status[j] == w.Status || l.status[j] == "incomplete") {
 			continue
 		}
 		out = append(out, &Difference{Feature: c.Name, Question: *q, Want: *w, Text: fmt.Sprintf("%s (%s) in %s", raw, l.status[j], where)})
 	}
 	return out
+}
+
+// sameJSON tells whether a value that look-ups wrote is the one that is wanted.
+func sameJSON(raw json.RawMessage, want *Cell, t event.Type) bool {
+	if string(raw) == string(event.AppendJSON(nil, want.Value)) {
+		return true
+	}
+	got, err := ofJSON(raw, t)
+	return err == nil && sameCell(got, want, t)
 }
 
 // maxPasts bounds the points that a row is compared at.
@@ -274,11 +284,7 @@ func (l *logLine) pasts(t *Truth, cols []Column, sel *feature.Selector, q *Quest
 	}
 	var more []event.Row
 	for _, v := range viewsOf(cols) {
-		own := make([]event.Value, len(v.Entity.Keys))
-		for i, k := range v.Entity.Keys {
-			own[i] = q.Keys[slices.IndexFunc(sel.Keys, func(c pipeline.Column) bool { return c.Name == k.Name })]
-		}
-		rows, err := t.rowsOf(v, own)
+		rows, err := t.rowsOf(v, ownKeys(v, sel.Keys, q.Keys))
 		if err != nil {
 			continue // Answer tells
 		}

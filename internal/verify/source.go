@@ -15,12 +15,17 @@ import (
 type Reading struct {
 	Records int64 // of all sources
 	Older   int64 // rows of the state that the sources do not have any more, and that were taken from it
+
+	// Chosen are entities of the sources, by view: those that a sample of them has, and keep has not. The state may
+	// lack them wholly.
+	Chosen map[*pipeline.View][][]event.Value
 }
 
 // OfSources is the truth by what the sources still have: they are read again up to the cut, decoded, and judged by
 // the oracle's own ingest. Only rows of the entities that keep names are kept, by view; a view that is not in it
-// has all. Rows at offsets below those that a log still has are taken from the state.
-func OfSources(ctx context.Context, cfg stream.Config, cut *feature.Cut, views []*pipeline.View, keep map[*pipeline.View]map[string]bool) (*Truth, *Reading, error) {
+// has all. Rows at offsets below those that a log still has are taken from the state. Beside keep a sample of the
+// entities of the sources is kept, chosen as the state chooses its own.
+func OfSources(ctx context.Context, cfg stream.Config, cut Past, views []*pipeline.View, keep map[*pipeline.View]map[string]bool, s Sample) (*Truth, *Reading, error) {
 	until := map[string]map[int32]int64{}
 	for _, o := range cut.Offsets() {
 		if until[o.Source] == nil {
@@ -32,7 +37,11 @@ func OfSources(ctx context.Context, cfg stream.Config, cut *feature.Cut, views [
 	for _, v := range views {
 		rows[v] = map[string][]oracle.Row{}
 	}
-	done := &Reading{}
+	done := &Reading{Chosen: map[*pipeline.View][][]event.Value{}}
+	samples := map[*pipeline.View]*feature.KeySample{}
+	for v := range keep {
+		samples[v] = feature.NewKeySample(s.full().Entities, s.Seed)
+	}
 	first := map[uint16]map[int32]int64{}
 	for _, src := range cfg.Plan.Sources {
 		var fed []*pipeline.View
@@ -45,7 +54,9 @@ func OfSources(ctx context.Context, cfg stream.Config, cut *feature.Cut, views [
 			continue
 		}
 		g := oracle.NewIngester(src, fed)
-		g.Keep = func(v *pipeline.View, key []event.Value) bool { return keep[v] == nil || keep[v][keyText(key)] }
+		g.Keep = func(v *pipeline.View, key []event.Value) bool {
+			return keep[v] == nil || samples[v].Offer(key) || keep[v][keyText(key)]
+		}
 		var err error
 		first[src.Index], err = stream.Reread(ctx, cfg, src, until[src.Name], func(partition int32, r *feature.Record, dead string) {
 			done.Records++
@@ -58,6 +69,13 @@ func OfSources(ctx context.Context, cfg stream.Config, cut *feature.Cut, views [
 			for _, row := range in.Rows {
 				key := keyText(row.Key)
 				rows[in.View][key] = append(rows[in.View][key], row)
+			}
+		}
+	}
+	for v, chosen := range samples {
+		for _, keys := range chosen.Keys() {
+			if !keep[v][keyText(keys)] {
+				done.Chosen[v] = append(done.Chosen[v], keys)
 			}
 		}
 	}
@@ -85,13 +103,13 @@ func OfSources(ctx context.Context, cfg stream.Config, cut *feature.Cut, views [
 
 // KeysOf are the entities of a sample by view, for OfSources; views that others look up are not in it: of them all
 // entities are needed. views are those, and the ones looked up.
-func KeysOf(cut *feature.Cut, plan *pipeline.Plan, sel feature.Selection, s Sample) (views []*pipeline.View, keep map[*pipeline.View]map[string]bool, err error) {
+func KeysOf(cut Past, plan *pipeline.Plan, sel feature.Selection, s Sample) (views []*pipeline.View, keep map[*pipeline.View]map[string]bool, err error) {
 	selector, err := cut.Select(sel)
 	if err != nil {
 		return nil, nil, err
 	}
 	cols := Columns(plan, sel)
-	entities, err := sampleKeys(cut, plan, selector, cols, s.full())
+	entities, err := sampleKeys(cut, selector, cols, s.full())
 	if err != nil {
 		return nil, nil, err
 	}
@@ -107,11 +125,7 @@ func Needed(cols []Column, names []pipeline.Column, entities [][]event.Value) (v
 	for _, v := range views {
 		keep[v] = map[string]bool{}
 		for _, keys := range entities {
-			own := make([]event.Value, len(v.Entity.Keys))
-			for i, k := range v.Entity.Keys {
-				own[i] = keys[slices.IndexFunc(names, func(c pipeline.Column) bool { return c.Name == k.Name })]
-			}
-			keep[v][keyText(own)] = true
+			keep[v][keyText(ownKeys(v, names, keys))] = true
 		}
 	}
 	for i := 0; i < len(views); i++ {

@@ -3,7 +3,6 @@ package verify
 import (
 	"context"
 	"fmt"
-	"hash/fnv"
 	"math/rand/v2"
 	"slices"
 
@@ -13,12 +12,22 @@ import (
 	"github.com/penstock-ml/penstock/pipeline"
 )
 
-// OfState is the truth by the rows that a cut's state keeps.
-func OfState(plan *pipeline.Plan, cut *feature.Cut) *Truth {
-	return &Truth{
-		Plan: plan, Horizon: cut.Horizon, Trimmed: cut.Trimmed,
+// Past is what is verified: a cut of a state, or what a server tells of one. feature.Cut says what its methods do.
+type Past interface {
+	Select(sel feature.Selection) (*feature.Selector, error)
+	Offsets() []feature.Offset
+	Horizon(v *pipeline.View) event.Time
+	SampleKeys(v *pipeline.View, n int, seed uint64) ([][]event.Value, error)
+	RawRows(v *pipeline.View, keys []event.Value) ([]event.Row, error)
+	Trimmed(v *pipeline.View, keys []event.Value) (int64, error)
+}
+
+// OfState is the truth by the rows that a state keeps.
+func OfState(plan *pipeline.Plan, past Past) *Truth {
+	t := &Truth{
+		Plan: plan, Horizon: past.Horizon, Trimmed: past.Trimmed,
 		Rows: func(v *pipeline.View, keys []event.Value) ([]oracle.Row, error) {
-			raw, err := cut.RawRows(v, keys)
+			raw, err := past.RawRows(v, keys)
 			rows := make([]oracle.Row, len(raw))
 			for i := range raw {
 				rows[i] = oracle.Row{Key: keys, Row: raw[i]}
@@ -26,6 +35,10 @@ func OfState(plan *pipeline.Plan, cut *feature.Cut) *Truth {
 			return rows, err
 		},
 	}
+	if m, ok := past.(*Moment); ok {
+		t.Ahead = m.Fetch
+	}
+	return t
 }
 
 // Difference is a cell that is not what the rows give.
@@ -83,6 +96,8 @@ type Sample struct {
 	Entities int    // of each view; 0: 50
 	Instants int    // of each entity; 0: 8
 	Seed     uint64 // other seeds choose other entities and instants
+
+	Also map[*pipeline.View][][]event.Value // further entities, by view
 }
 
 // full is s with its defaults.
@@ -105,7 +120,7 @@ func State(ctx context.Context, cut *feature.Cut, t *Truth, sel feature.Selectio
 		return nil, err
 	}
 	cols := Columns(t.Plan, sel)
-	entities, err := sampleKeys(cut, t.Plan, selector, cols, s)
+	entities, err := sampleKeys(cut, selector, cols, s)
 	if err != nil {
 		return nil, err
 	}
@@ -113,7 +128,7 @@ func State(ctx context.Context, cut *feature.Cut, t *Truth, sel feature.Selectio
 	var out feature.Vector
 	for i, keys := range entities {
 		rng := rand.New(rand.NewPCG(s.Seed, uint64(i)))
-		instants, err := t.instants(rng, cut, cols, selector, keys, s.Instants)
+		instants, err := t.instants(rng, cols, selector, keys, s.Instants)
 		if err != nil {
 			return nil, err
 		}
@@ -156,15 +171,15 @@ func (r *Report) compare(name string, q *Question, got feature.Answered, want Ce
 
 // sampleKeys chooses entities of the views that cols read by a hash with the seed. Of a selection of several
 // entities, each is completed by key values of the others.
-func sampleKeys(cut *feature.Cut, plan *pipeline.Plan, sel *feature.Selector, cols []Column, s Sample) ([][]event.Value, error) {
+func sampleKeys(past Past, sel *feature.Selector, cols []Column, s Sample) ([][]event.Value, error) {
 	values := make([][]event.Value, len(sel.Keys)) // by key column: those of the chosen entities
 	var out [][]event.Value
 	for _, v := range viewsOf(cols) {
-		chosen, err := chosenKeys(cut, v, s)
+		chosen, err := past.SampleKeys(v, s.Entities, s.Seed)
 		if err != nil {
 			return nil, err
 		}
-		for _, keys := range chosen {
+		for _, keys := range slices.Concat(chosen, s.Also[v]) {
 			full := make([]event.Value, len(sel.Keys))
 			for i, k := range v.Entity.Keys {
 				j := slices.IndexFunc(sel.Keys, func(c pipeline.Column) bool { return c.Name == k.Name })
@@ -183,51 +198,6 @@ func sampleKeys(cut *feature.Cut, plan *pipeline.Plan, sel *feature.Selector, co
 		}
 	}
 	return out, nil
-}
-
-// chosenKeys are the entities of a view with the least hashes.
-func chosenKeys(cut *feature.Cut, v *pipeline.View, s Sample) ([][]event.Value, error) {
-	type hashed struct {
-		hash uint64
-		keys []event.Value
-	}
-	var least []hashed // ascending
-	for keys, err := range cut.Entities(v) {
-		if err != nil {
-			return nil, err
-		}
-		h := fnv.New64a()
-		_, _ = fmt.Fprintf(h, "%d %s", s.Seed, keyText(keys))
-		x := mix(h.Sum64())
-		if len(least) == s.Entities && x >= least[len(least)-1].hash {
-			continue
-		}
-		own := make([]event.Value, len(keys))
-		for i := range keys {
-			own[i] = keys[i].Clone()
-		}
-		i, _ := slices.BinarySearchFunc(least, x, func(a hashed, h uint64) int {
-			if a.hash < h {
-				return -1
-			}
-			return 1
-		})
-		least = slices.Insert(least, i, hashed{x, own})
-		least = least[:min(len(least), s.Entities)]
-	}
-	out := make([][]event.Value, len(least))
-	for i := range least {
-		out[i] = least[i].keys
-	}
-	return out, nil
-}
-
-// mix spreads a hash over all its bits.
-func mix(x uint64) uint64 {
-	x ^= x >> 33
-	x *= 0xff51afd7ed558ccd
-	x ^= x >> 33
-	return x
 }
 
 // viewsOf are the views whose features cols are, or are made of.
@@ -256,21 +226,17 @@ func viewsOf(cols []Column) (out []*pipeline.View) {
 }
 
 // instants are those that an entity is asked at.
-func (t *Truth) instants(rng *rand.Rand, cut *feature.Cut, cols []Column, sel *feature.Selector, keys []event.Value, n int) ([]event.Time, error) {
+func (t *Truth) instants(rng *rand.Rand, cols []Column, sel *feature.Selector, keys []event.Value, n int) ([]event.Time, error) {
 	var rows []oracle.Row
 	var spans []event.Duration
 	low, high := event.MinTime, event.MinTime
 	for _, v := range viewsOf(cols) {
-		own := make([]event.Value, len(v.Entity.Keys))
-		for i, k := range v.Entity.Keys {
-			own[i] = keys[slices.IndexFunc(sel.Keys, func(c pipeline.Column) bool { return c.Name == k.Name })]
-		}
-		list, err := t.rowsOf(v, own)
+		list, err := t.rowsOf(v, ownKeys(v, sel.Keys, keys))
 		if err != nil {
 			return nil, err
 		}
 		rows = append(rows, list...)
-		low = max(low, cut.Horizon(v))
+		low = max(low, t.Horizon(v))
 		for _, f := range v.Features {
 			if d, ok := f.Window.Reach(); ok {
 				spans = append(spans, d, d+1)
@@ -321,4 +287,13 @@ func requestOf(rng *rand.Rand, cols []pipeline.Column) (out []event.Value) {
 		}
 	}
 	return out
+}
+
+// ownKeys are the values of a view's keys among those of a selection.
+func ownKeys(v *pipeline.View, names []pipeline.Column, keys []event.Value) []event.Value {
+	own := make([]event.Value, len(v.Entity.Keys))
+	for i, k := range v.Entity.Keys {
+		own[i] = keys[slices.IndexFunc(names, func(c pipeline.Column) bool { return c.Name == k.Name })]
+	}
+	return own
 }

@@ -65,6 +65,18 @@ feature_sets:
 // fixture is a store with random events, some late, and a cut of it.
 func fixture(t *testing.T) (*pipeline.Plan, *feature.Cut) {
 	t.Helper()
+	plan, store, _ := running(t)
+	cut, err := store.Cut(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cut.Close)
+	return plan, cut
+}
+
+// running is a store with random events, some late; more counts further ones.
+func running(t *testing.T) (plan *pipeline.Plan, store *feature.Store, more func(n int64)) {
+	t.Helper()
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "e.avsc"), []byte(schemaText), 0o600); err != nil {
 		t.Fatal(err)
@@ -87,39 +99,43 @@ func fixture(t *testing.T) (*pipeline.Plan, *feature.Cut) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	base := event.Time(1_700_000_000_000_000)
 	part := store.Partition(plan.Sources[0], 0)
-	for i := range int64(700) {
-		at := base.Add(event.Duration(i) * event.Minute)
-		ts := at
-		if rng.IntN(5) == 0 {
-			ts = at.Add(-event.Duration(rng.Int64N(int64(3 * event.Hour))))
-		}
-		slots := map[string]event.Value{
-			"user": event.StringOf(string(rune('a' + rng.IntN(4)))), "shop": event.StringOf(string(rune('x' + rng.IntN(3)))),
-			"amount": event.DoubleOf(float64(rng.IntN(1000)) / 10), "ts": event.TimestampOf(ts),
-		}
-		if rng.IntN(6) == 0 {
-			slots["shop"] = event.Value{}
-		}
-		var row []event.Value
-		for _, c := range plan.Sources[0].Columns {
-			row = append(row, slots[c.Name])
-		}
-		part.Add(&feature.Record{Offset: i, Timestamp: at, Arrival: at, Slots: row})
-		if i%100 == 99 {
-			if err := part.End(t.Context(), i+1, true); err != nil {
-				t.Fatal(err)
+	next := int64(0)
+	more = func(n int64) {
+		for range n {
+			i := next
+			at := base.Add(event.Duration(i) * event.Minute)
+			ts := at
+			if rng.IntN(5) == 0 {
+				ts = at.Add(-event.Duration(rng.Int64N(int64(3 * event.Hour))))
 			}
-			if err := store.Flush(t.Context()); err != nil {
-				t.Fatal(err)
+			slots := map[string]event.Value{
+				"user": event.StringOf(string(rune('a' + rng.IntN(4)))), "shop": event.StringOf(string(rune('x' + rng.IntN(3)))),
+				"amount": event.DoubleOf(float64(rng.IntN(1000)) / 10), "ts": event.TimestampOf(ts),
 			}
+			if rng.IntN(6) == 0 {
+				slots["shop"] = event.Value{}
+			}
+			var row []event.Value
+			for _, c := range plan.Sources[0].Columns {
+				row = append(row, slots[c.Name])
+			}
+			part.Add(&feature.Record{Offset: i, Timestamp: at, Arrival: at, Slots: row})
+			next++
+			if next%100 == 0 {
+				if err := part.End(t.Context(), next, true); err != nil {
+					t.Fatal(err)
+				}
+				if err := store.Flush(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if err := part.End(t.Context(), next, true); err != nil {
+			t.Fatal(err)
 		}
 	}
-	cut, err := store.Cut(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(cut.Close)
-	return plan, cut
+	more(700)
+	return plan, store, more
 }
 
 func TestStateAgrees(t *testing.T) {
