@@ -29,7 +29,7 @@ lint: ## vet, staticcheck, gofumpt
 fuzz: ## fuzz every target for FUZZ_SECONDS each
 	.ci/fuzz $(FUZZ_SECONDS)
 
-kill: ## kill the real program KILLS times over topics and as often over files, at random and at failpoints, and compare
+kill: ## kill the real program KILLS times over topics, over those of a random pipeline, and over files, and compare
 	PENSTOCK_KILLS=$(KILLS) go test -count=1 -timeout 90m -run TestKill ./internal/e2e
 
 proof: ## random pipelines and simulated runs against the oracle, SEEDS of each (PENSTOCK_SEED replays one)

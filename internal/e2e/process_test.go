@@ -27,7 +27,8 @@ var program, verbs string
 
 var (
 	raceFlag     string
-	defaultKills = 50
+	defaultKills = 30 // of TestKill
+	drawnKills   = 20 // of TestKillDrawn
 )
 
 func TestMain(m *testing.M) {

@@ -254,7 +254,7 @@ func FileSpine(rng *rand.Rand, w *oracle.Whole, x *pipeline.Export) (columns []p
 		keys := map[string]event.Value{}
 		at := event.Time(0)
 		for _, v := range w.Views {
-			q := questions(rng, v, 1)[0]
+			q := Questions(rng, v, 1)[0]
 			if at == 0 || rng.IntN(2) == 0 {
 				at = q.AsOf
 			}

@@ -25,9 +25,9 @@ func (q Question) String() string {
 	return fmt.Sprintf("%v as of %s (as served: %v)", q.Key, q.AsOf, q.AsServed)
 }
 
-// questions are random ones: exactly at events and just behind them, at the edges of windows that they
+// Questions are random ones: exactly at events and just behind them, at the edges of windows that they
 // fall out of, at the horizon and just behind it, anywhere; of entities that exist and that do not.
-func questions(rng *rand.Rand, x *oracle.WholeView, n int) []Question {
+func Questions(rng *rand.Rand, x *oracle.WholeView, n int) []Question {
 	spans := []event.Duration{0, 0, 1, 1, event.Second, event.Minute, event.Hour, event.Hour + 1, 6 * event.Hour, event.Day, event.Day + 1, 9 * event.Day, 31 * event.Day}
 	newest := base
 	for _, r := range x.Rows {

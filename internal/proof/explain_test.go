@@ -62,7 +62,7 @@ func explainCase(t *testing.T, seed uint64) (summed int64) {
 		t.Fatal(err)
 	}
 	for _, x := range whole.Views {
-		for _, q := range questions(rng, x, 4) {
+		for _, q := range Questions(rng, x, 4) {
 			n, err := checkExplained(ctx, s, s.NewReader(), x, q)
 			if err != nil {
 				t.Errorf("memory: %v", err)

@@ -28,6 +28,8 @@ type Options struct {
 	Long  bool    // history is so long that nothing is late and no instant is before it
 	Brief [2]bool // v0, v1: windows and history are hours, so that most events are older than what is kept
 
+	Brokers []string // of topics that exist: for a real process, whose commits come often and whose partitions never leave
+
 	Exports int // as many training tables, with labels and a feature set; each view has a canary, too
 }
 
@@ -56,7 +58,11 @@ func (w *writer) p(format string, args ...any) { fmt.Fprintf(&w.b, format+"\n", 
 func Random(rng *rand.Rand, dir string, o Options) (*Case, error) {
 	w := &writer{rng: rng, o: o, has: map[string]bool{}, drawn: map[string]*drawing{}, sharp: map[string]bool{}, bound: map[string]bool{}}
 	w.p("pipeline: proof")
-	w.p("state: {memory: 64MiB, flush: 1h}")
+	if o.Brokers == nil {
+		w.p("state: {memory: 64MiB, flush: 1h}")
+	} else {
+		w.p("state: {memory: 256MiB, flush: 200ms}")
+	}
 	w.sources()
 	w.p("entities:")
 	w.p("  user: {user: string}")
@@ -126,7 +132,12 @@ func (w *writer) sources() {
 	}
 	for _, name := range names {
 		w.p("  %s:", name)
-		w.p("    kafka: {brokers: [\"b:9092\"], topic: %s}", name)
+		if brokers := w.o.Brokers; brokers == nil {
+			w.p("    kafka: {brokers: [\"b:9092\"], topic: %s}", name)
+		} else {
+			w.p("    kafka: {brokers: [%q], topic: %s, start: earliest}", strings.Join(brokers, `", "`), name)
+			w.p("    idle: 12h")
+		}
 		w.p("    schema: {file: %s.avsc}", name)
 		w.p("    time: %s", map[string]string{"e": "ts", "g": "{field: at, unit: ms}"}[name])
 		w.p("    ahead: 10m")

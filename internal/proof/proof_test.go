@@ -117,7 +117,7 @@ func oracleCase(t *testing.T, seed uint64) *Case {
 		t.Fatal(err)
 	}
 	for _, x := range whole.Views {
-		ask := questions(rng, x, 10)
+		ask := Questions(rng, x, 10)
 		if err := check(ctx, s, s.NewReader(), whole, x, ask); err != nil {
 			t.Errorf("memory: %v", err)
 		}

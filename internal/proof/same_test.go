@@ -136,7 +136,7 @@ func exported(t *testing.T, rng *rand.Rand, c *Case, v variant, records []oracle
 	for _, x := range whole.Views {
 		spine := filepath.Join(dir, x.View.Name+".csv")
 		if _, err := os.Stat(spine); err != nil {
-			writeSpine(t, spine, questions(rng, x, 30), x.View)
+			writeSpine(t, spine, Questions(rng, x, 30), x.View)
 		}
 		for _, served := range []bool{false, true} {
 			name := fmt.Sprintf("view %s, as served %v", x.View.Name, served)

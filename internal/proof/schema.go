@@ -39,6 +39,9 @@ var schemaTexts = map[string]string{
  {"name":"at","type":["null","long"]}]}`,
 }
 
+// SchemaOf is the schema of a source's events.
+func SchemaOf(source string) string { return schemaTexts[source] }
+
 // mapped are the columns that make the events of g those of e.
 const mapped = `{user: who, amount: cents / 100.0, ts: timestamp_millis(at)}`
 

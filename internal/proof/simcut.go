@@ -22,7 +22,7 @@ func (s *Sim) hold(ctx context.Context) error {
 		s.held = nil
 		defer h.cut.Close()
 		for _, x := range h.whole.Views {
-			if err := check(ctx, s.store, h.cut.NewReader(), h.whole, x, questions(s.rng, x, 2)); err != nil {
+			if err := check(ctx, s.store, h.cut.NewReader(), h.whole, x, Questions(s.rng, x, 2)); err != nil {
 				return fmt.Errorf("a cut made earlier: %w", err)
 			}
 		}

@@ -268,7 +268,7 @@ func (s *Sim) Check(ctx context.Context, questionsOfEach int) error {
 		readers = append(readers, cut.NewReader())
 	}
 	for _, x := range whole.Views {
-		ask := questions(s.rng, x, questionsOfEach)
+		ask := Questions(s.rng, x, questionsOfEach)
 		for _, r := range readers {
 			if err := check(ctx, s.store, r, whole, x, ask); err != nil {
 				return err
@@ -298,7 +298,7 @@ func (s *Sim) checkLost(ctx context.Context, whole *oracle.Whole, stats feature.
 			return err
 		}
 		lost := slices.ContainsFunc(x.View.Branches(), func(b *pipeline.Branch) bool { return s.lost[b.Source.Name] })
-		for _, q := range questions(s.rng, x, 2) {
+		for _, q := range Questions(s.rng, x, 2) {
 			if err := s.store.NewReader().Read(ctx, sel, q.Key, nil, feature.Instant{AsOf: q.AsOf}, &out); err != nil {
 				return err
 			}
