@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"errors"
 	"fmt"
 	"io"
 
@@ -8,8 +9,8 @@ import (
 	"github.com/penstock-ml/penstock/schemas"
 )
 
-// avroRows reads an Avro object container file, resolved against the source's schema. A datum that
-// does not decode ends reading: nothing tells where the next one begins.
+// avroRows reads an Avro object container file, resolved against the source's schema. A datum that does
+// not decode is a bad row if its end can be found; otherwise nothing tells where the next one begins.
 type avroRows struct {
 	in      io.Closer
 	ocf     *schemas.OCF
@@ -30,7 +31,13 @@ func (f *fileSource) openAvro(in io.ReadCloser) (rowReader, error) {
 	return &avroRows{in: in, ocf: ocf, dec: dec}, nil
 }
 
-func (a *avroRows) read(slots []event.Value) error { return a.ocf.Read(a.dec, slots, &a.scratch) }
+func (a *avroRows) read(slots []event.Value) error {
+	err := a.ocf.Read(a.dec, slots, &a.scratch)
+	if raw := a.ocf.Raw(); err != nil && raw != nil && !errors.Is(err, schemas.ErrContainer) {
+		return &badRow{raw: raw, err: err}
+	}
+	return err
+}
 
 func (a *avroRows) close() error {
 	a.ocf.Close()

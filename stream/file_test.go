@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -259,6 +260,27 @@ func TestFilesInOrder(t *testing.T) {
 	fails("gone")
 }
 
+// badAvroFile has a text that is none in its second row, and an instant that no one can write in its third.
+func badAvroFile(t testing.TB) []byte {
+	var out bytes.Buffer
+	plain := strings.Replace(testSchema, `{"type":"long","logicalType":"timestamp-millis"}`, `"long"`, 1)
+	w, err := goavro.NewOCFWriter(goavro.OCFConfig{W: &out, Schema: plain})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var rows []any
+	for _, r := range []struct {
+		user string
+		ts   int64
+	}{{"a", 1}, {"\xff", 1}, {"b", math.MaxInt64}, {"c", 2}} {
+		rows = append(rows, map[string]any{"user": r.user, "amount": map[string]any{"double": 1.0}, "ts": r.ts})
+	}
+	if err := w.Append(rows); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}
+
 func TestFileBadRows(t *testing.T) {
 	long := `{"user": "` + strings.Repeat("x", maxLine) + `"}`
 	for name, tc := range map[string]struct {
@@ -276,6 +298,11 @@ func TestFileBadRows(t *testing.T) {
 				`{"user":"a","amount":"NaN","ts":"2013-01-05T10:00:00Z"} x` + "\n" + `{"user":"a","amount":1e400,"ts":"2013-01-05T10:00:00Z"}` + "\n" + `{"user":"z","amount":1,"ts":"2013-01-05T10:00:00Z"}`,
 			[]string{"", "number is no string", "array, not an object", "not JSON", "missing", "longer than", "more behind", "no double", ""},
 			`{"user":1,"ts":"2013-01-05T10:00:00Z"}`,
+		},
+		"c.avro": { // as long as their ends can be found
+			string(badAvroFile(t)),
+			[]string{"", "UTF-8", "64 bits", ""},
+			"\x02\xff\x02\x00\x00\x00\x00\x00\x00\xf0\x3f\x02",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
