@@ -62,6 +62,9 @@ func (c *chunk) pick(into *chunk, rows []int32) {
 	for i := range c.raw {
 		from, to := &c.raw[i], &into.raw[i]
 		to.vals, to.ends = to.vals[:0], to.ends[:0]
+		if !c.isRaw(i) {
+			continue
+		}
 		for _, r := range rows {
 			begin := int32(0)
 			if r > 0 {

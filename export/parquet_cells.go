@@ -18,9 +18,9 @@ func (s *parquetSink) addColumn(c *chunk, i, from, to int, z *zstd.Encoder) (int
 	col := &s.cols[i]
 	var err error
 	switch {
-	case i < len(c.raw) && len(col.leaves) == 1:
+	case c.isRaw(i) && len(col.leaves) == 1:
 		err = col.leaves[0].addValues(c.raw[i].of(from, to), z)
-	case i < len(c.raw):
+	case c.isRaw(i):
 		err = col.addNested(c.raw[i].of(from, to), z)
 	case s.l.table[i].typ.Elem != nil:
 		t := &s.l.table[i].typ
@@ -136,6 +136,9 @@ func (col *parquetColumn) addNested(vals []parquet.Value, z *zstd.Encoder) error
 	}
 	return nil
 }
+
+// isRaw tells whether a column has values of Parquet as they were read.
+func (c *chunk) isRaw(i int) bool { return i < len(c.raw) && len(c.raw[i].ends) > 0 }
 
 // of are the values of some rows.
 func (c *rawColumn) of(from, to int) []parquet.Value {

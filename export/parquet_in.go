@@ -15,21 +15,34 @@ import (
 	"github.com/penstock-ml/penstock/event"
 )
 
-// parquetSpine reads Parquet. Every column is carried as it is, nested ones too; flat ones that are
-// needed are read as values.
+// parquetSpine reads Parquet, a column at a time. Flat columns that are needed are read as values; what these do not tell,
+// and nested columns, is carried as it is.
 type parquetSpine struct {
 	f      *os.File
 	name   string
-	groups []parquet.RowGroup
-	rows   parquet.Rows // of the group that is read, or nil
+	groups []parquet.RowGroup // that are not begun
+	total  int64              // rows of all
+	left   int64              // rows of the group that is read
 	cols   []spineColumn
-	read1  []func(parquet.Value) event.Value // by column; nil for a nested one
-	needed []bool
-	top    []int // by leaf column: the column it belongs to
-	buf    []parquet.Row
-	have   int // rows of buf that are read
-	used   int // rows of buf that are given
+	in     []parquetInput // by column
 	row    int64
+}
+
+// parquetInput is a column of a spine.
+type parquetInput struct {
+	read   func(parquet.Value) event.Value // nil for a nested one
+	exact  bool                            // values tell all that is in the column
+	needed bool
+	leaves []*leafReader
+}
+
+// leafReader reads the values of a leaf column of a row group.
+type leafReader struct {
+	pages parquet.Pages
+	page  parquet.Page
+	vals  parquet.ValueReader
+	buf   []parquet.Value
+	have  []parquet.Value // of buf, that are not given
 }
 
 func newParquetSpine(f *os.File, name string) (s *parquetSpine, err error) {
@@ -42,19 +55,22 @@ func newParquetSpine(f *os.File, name string) (s *parquetSpine, err error) {
 	if err != nil {
 		return nil, mistake("malformed", "", "spine %s is not Parquet: %v", name, err)
 	}
-	s = &parquetSpine{f: f, name: name, groups: file.RowGroups(), buf: make([]parquet.Row, 256)}
-	for i, field := range file.Root().Fields() {
+	s = &parquetSpine{f: f, name: name, groups: file.RowGroups()}
+	for _, g := range s.groups {
+		s.total += g.NumRows()
+	}
+	for _, field := range file.Root().Fields() {
 		col := spineColumn{name: field.Name(), node: carried{field}}
-		var read func(parquet.Value) event.Value
+		var in parquetInput
 		if col.nested = !field.Leaf() || field.Repeated(); !col.nested {
-			col.typ, read = leafType(field.Type())
+			col.typ, in.read = leafType(field.Type())
 			col.typ.Nullable = field.Optional()
+			in.exact = exact(field.Type(), col.typ.Kind)
 		}
-		s.cols = append(s.cols, col)
-		s.read1 = append(s.read1, read)
 		for range leaves(field) {
-			s.top = append(s.top, i)
+			in.leaves = append(in.leaves, &leafReader{buf: make([]parquet.Value, 512)})
 		}
+		s.cols, s.in = append(s.cols, col), append(s.in, in)
 	}
 	return s, nil
 }
@@ -79,11 +95,18 @@ func leaves(n parquet.Node) int {
 }
 
 func (s *parquetSpine) columns() []spineColumn { return s.cols }
-func (s *parquetSpine) need(cols []bool)       { s.needed = cols }
+
+func (s *parquetSpine) need(cols []bool) {
+	for i := range s.in {
+		s.in[i].needed = cols[i] && s.in[i].read != nil
+	}
+}
 
 func (s *parquetSpine) close() error {
-	if s.rows != nil {
-		_ = s.rows.Close()
+	for i := range s.in {
+		for _, r := range s.in[i].leaves {
+			r.close()
+		}
 	}
 	return s.f.Close()
 }
@@ -95,76 +118,216 @@ func (s *parquetSpine) read(c *chunk) (err error) {
 		c.raw = make([]rawColumn, len(s.cols))
 	}
 	for c.rows < c.most {
-		if s.used == s.have {
-			if err := s.fill(); errors.Is(err, io.EOF) {
+		if s.left == 0 {
+			if len(s.groups) == 0 {
 				return nil
-			} else if err != nil {
-				return mistake("malformed", "", "spine %s: row %d: %v", s.name, s.row+1, err)
+			}
+			s.begin()
+			continue
+		}
+		n := int(min(int64(c.most-c.rows), s.left))
+		for i := range s.in {
+			if err := s.in[i].take(c, i, n); err != nil {
+				c.rows = 0 // columns are not of one length
+				return mistake("malformed", "", "spine %s: row %d or one of the %d after it: column %q: %v", s.name, s.row+1, n-1, s.cols[i].name, err)
 			}
 		}
-		s.take(c, s.buf[s.used])
-		s.used++
+		c.rows += n
+		s.row += int64(n)
+		if s.left -= int64(n); s.left == 0 {
+			if err := s.end(); err != nil {
+				return mistake("malformed", "", "spine %s: row %d: %v", s.name, s.row, err)
+			}
+		}
 	}
 	return nil
 }
 
-// fill reads the next rows into s.buf, at least one.
-func (s *parquetSpine) fill() error {
-	s.have, s.used = 0, 0
-	for s.have == 0 {
-		if s.rows == nil {
-			for len(s.groups) > 0 && s.groups[0].NumRows() == 0 { // the reader has nowhere to begin in such a group
-				s.groups = s.groups[1:]
+// end checks that a row group has no values behind its rows.
+func (s *parquetSpine) end() error {
+	for i := range s.in {
+		for _, r := range s.in[i].leaves {
+			if err := r.more(); err == nil {
+				return fmt.Errorf("column %q has more values than there are rows", s.cols[i].name)
+			} else if !errors.Is(err, io.EOF) {
+				return fmt.Errorf("column %q: %w", s.cols[i].name, err)
 			}
-			if len(s.groups) == 0 {
-				return io.EOF
-			}
-			s.rows, s.groups = s.groups[0].Rows(), s.groups[1:]
 		}
-		n, err := s.rows.ReadRows(s.buf)
-		s.have = n
+	}
+	return nil
+}
+
+// begin begins the next row group.
+func (s *parquetSpine) begin() {
+	group := s.groups[0]
+	s.groups = s.groups[1:]
+	s.left = group.NumRows()
+	chunks := group.ColumnChunks()
+	for i := range s.in {
+		for k, r := range s.in[i].leaves {
+			r.close()
+			if s.left > 0 { // the reader has nowhere to begin in an empty group
+				r.pages = chunks[k].Pages()
+			}
+		}
+		chunks = chunks[len(s.in[i].leaves):]
+	}
+}
+
+func (r *leafReader) close() {
+	if r.page != nil {
+		parquet.Release(r.page)
+	}
+	if r.pages != nil {
+		_ = r.pages.Close()
+	}
+	r.page, r.pages, r.vals, r.have = nil, nil, nil, nil
+}
+
+// more makes have not empty, or tells why there is nothing.
+func (r *leafReader) more() error {
+	for len(r.have) == 0 {
+		if r.vals == nil {
+			if r.page != nil {
+				parquet.Release(r.page)
+				r.page = nil
+			}
+			page, err := r.pages.ReadPage()
+			if err != nil {
+				return err
+			}
+			r.page, r.vals = page, page.Values()
+		}
+		n, err := r.vals.ReadValues(r.buf)
+		r.have = r.buf[:n]
 		if errors.Is(err, io.EOF) {
-			err = s.rows.Close()
-			s.rows = nil
-		}
-		if err != nil {
+			r.vals = nil
+		} else if err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// take copies one row into c.
-func (s *parquetSpine) take(c *chunk, row parquet.Row) {
-	for _, v := range row {
-		col := v.Column()
-		if !v.IsNull() && (v.Kind() == parquet.ByteArray || v.Kind() == parquet.FixedLenByteArray) {
-			own := []byte(nil)
-			if b := v.ByteArray(); len(b) > 0 {
-				own = viewBytes(c.own(event.Alias(b)))
+// errShort is of a column that ends before others do.
+var errShort = errors.New("it has fewer values than there are rows")
+
+// take reads n rows of column i into c.
+func (in *parquetInput) take(c *chunk, i, n int) error {
+	if in.read == nil {
+		return in.takeNested(c, i, n)
+	}
+	r := in.leaves[0]
+	raw := &c.raw[i]
+	for n > 0 {
+		if err := r.more(); errors.Is(err, io.EOF) {
+			return errShort
+		} else if err != nil {
+			return err
+		}
+		vals := r.have[:min(n, len(r.have))]
+		r.have = r.have[len(vals):]
+		n -= len(vals)
+		ownValues(c, vals)
+		if in.needed {
+			for k := range vals {
+				value := event.Value{}
+				if !vals[k].IsNull() {
+					value = in.read(vals[k])
+				}
+				c.vals[i] = append(c.vals[i], value)
 			}
-			rep, def := v.RepetitionLevel(), v.DefinitionLevel()
-			if v.Kind() == parquet.ByteArray {
-				v = parquet.ByteArrayValue(own).Level(rep, def, col)
-			} else {
-				v = parquet.FixedLenByteArrayValue(own).Level(rep, def, col)
+			if in.exact {
+				continue
 			}
 		}
-		top := s.top[col]
-		c.raw[top].vals = append(c.raw[top].vals, v)
-		if s.needed[top] && s.read1[top] != nil {
-			var value event.Value
-			if !v.IsNull() {
-				value = s.read1[top](v)
-			}
-			c.vals[top] = append(c.vals[top], value)
+		for _, v := range vals {
+			raw.vals = append(raw.vals, v)
+			raw.ends = append(raw.ends, int32(len(raw.vals)))
 		}
 	}
-	for i := range c.raw {
-		c.raw[i].ends = append(c.raw[i].ends, int32(len(c.raw[i].vals)))
+	return nil
+}
+
+// takeNested reads rows of a nested column: of each row first the values of one leaf, then those of the next.
+func (in *parquetInput) takeNested(c *chunk, i, n int) error {
+	raw := &c.raw[i]
+	for range n {
+		for _, r := range in.leaves {
+			for first := true; ; first = false {
+				err := r.more()
+				if errors.Is(err, io.EOF) && !first {
+					break
+				} else if errors.Is(err, io.EOF) {
+					return errShort
+				} else if err != nil {
+					return err
+				}
+				if !first && r.have[0].RepetitionLevel() == 0 {
+					break
+				}
+				ownValues(c, r.have[:1])
+				raw.vals = append(raw.vals, r.have[0])
+				r.have = r.have[1:]
+			}
+		}
+		raw.ends = append(raw.ends, int32(len(raw.vals)))
 	}
-	c.rows++
-	s.row++
+	return nil
+}
+
+// ownValues copies what values point to into the chunk.
+func ownValues(c *chunk, vals []parquet.Value) {
+	if len(vals) == 0 {
+		return
+	}
+	for i := range vals {
+		v := &vals[i]
+		kind := v.Kind()
+		if v.IsNull() || kind != parquet.ByteArray && kind != parquet.FixedLenByteArray {
+			continue
+		}
+		own := []byte(nil)
+		if b := v.ByteArray(); len(b) > 0 {
+			own = viewBytes(c.own(event.Alias(b)))
+		}
+		rep, def, col := v.RepetitionLevel(), v.DefinitionLevel(), v.Column()
+		if kind == parquet.ByteArray {
+			*v = parquet.ByteArrayValue(own).Level(rep, def, col)
+		} else {
+			*v = parquet.FixedLenByteArrayValue(own).Level(rep, def, col)
+		}
+	}
+}
+
+// exact tells whether values of a leaf column can be written back as they were.
+func exact(t parquet.Type, kind event.Kind) bool {
+	switch t.Kind() {
+	case parquet.Boolean, parquet.ByteArray:
+		return kind == event.Bool || kind == event.String || kind == event.Bytes
+	case parquet.Int32:
+		return kind == event.Long || kind == event.Date
+	case parquet.Int64:
+		switch kind {
+		case event.Long:
+			return orderOf(t) == signedOrder // unsigned ones may be decimals
+		case event.Timestamp, event.LocalTimestamp, event.TimeOfDay:
+			return isMicros(t)
+		}
+	}
+	return false
+}
+
+func isMicros(t parquet.Type) bool {
+	var unit format.TimeUnit
+	switch x := t.LogicalType().Value.(type) {
+	case *format.TimestampType:
+		unit = x.Unit
+	case *format.TimeType:
+		unit = x.Unit
+	}
+	_, ok := unit.Value.(*format.MicroSeconds)
+	return ok
 }
 
 // leafType tells how values of a leaf column are read. Strings alias the value.

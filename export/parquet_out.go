@@ -173,7 +173,7 @@ func (s *parquetSink) write(c *chunk) error {
 func (s *parquetSink) sizeOf(c *chunk, from, to int) int {
 	size := 0
 	for i := range s.cols {
-		if i < len(c.raw) {
+		if c.isRaw(i) {
 			for _, v := range c.raw[i].of(from, to) {
 				if k := v.Kind(); k == parquet.ByteArray || k == parquet.FixedLenByteArray {
 					size += len(v.ByteArray())

@@ -85,11 +85,7 @@ func partRead(sp spine, part *float64) bool {
 	case *avroSpine:
 		*part = partOf(s.f)
 	case *parquetSpine:
-		rows := int64(0)
-		for _, g := range s.groups {
-			rows += g.NumRows()
-		}
-		*part = float64(s.row) / float64(max(rows, 1))
+		*part = float64(s.row) / float64(max(s.total, 1))
 	default:
 		return false
 	}

@@ -45,12 +45,18 @@ type worker struct {
 
 var timeType = event.Type{Kind: event.Timestamp}
 
-// inputs reads instants, keys and request columns, row by row.
+// inputs reads instants, keys and request columns: by column where values need no look, else row by row.
 func (w *worker) inputs(c *chunk) error {
 	if c.ready {
 		return nil
 	}
 	c.instants = slices.Grow(c.instants[:0], c.rows)
+	c.keys = slices.Grow(c.keys[:0], c.rows*len(w.l.keys))[:c.rows*len(w.l.keys)]
+	c.req = slices.Grow(c.req[:0], c.rows*len(w.l.req))[:c.rows*len(w.l.req)]
+	if w.plainInputs(c) {
+		return nil
+	}
+	c.instants, c.keys, c.req = c.instants[:0], c.keys[:0], c.req[:0]
 	for r := range c.rows {
 		t, err := w.input(c, r, input{w.l.time, w.l.spine[w.l.time].name, timeType})
 		if err != nil {
@@ -73,6 +79,40 @@ func (w *worker) inputs(c *chunk) error {
 		}
 	}
 	return nil
+}
+
+// plainInputs reads the inputs if all are there and as they are wanted.
+func (w *worker) plainInputs(c *chunk) bool {
+	if w.l.spine[w.l.time].typ.Kind != event.Timestamp {
+		return false
+	}
+	for r := range c.rows {
+		v := &c.vals[w.l.time][r]
+		if v.Kind != event.Timestamp {
+			return false
+		}
+		c.instants = append(c.instants, v.Time())
+	}
+	return w.plainColumns(c, w.l.keys, c.keys) && w.plainColumns(c, w.l.req, c.req)
+}
+
+// plainColumns copies columns into rows.
+func (w *worker) plainColumns(c *chunk, ins []input, to []event.Value) bool {
+	for k, in := range ins {
+		kind, at := in.want.Kind, k
+		if kind == event.Double || kind == event.Decimal { // they are converted
+			return false
+		}
+		for r := range c.rows {
+			v := &c.vals[in.col][r]
+			if v.Kind != kind || kind == event.String && v.Str == "" {
+				return false
+			}
+			to[at] = *v
+			at += len(ins)
+		}
+	}
+	return true
 }
 
 func (w *worker) input(c *chunk, row int, in input) (event.Value, error) {
