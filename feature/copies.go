@@ -159,17 +159,28 @@ func (j *copyJudge) begin(by *pipeline.Dedupe) {
 }
 
 func (j *copyJudge) keeps(r *event.Row) bool {
-	id := r.Values[j.by.Input]
-	if id.IsNull() {
-		return true
+	_, kept := j.judge(r)
+	return kept
+}
+
+// judge tells when the row happened that counts for r: itself if it is kept.
+func (j *copyJudge) judge(r *event.Row) (of event.Time, kept bool) {
+	if j.by == nil || r.Values[j.by.Input].IsNull() {
+		return r.Time, true
 	}
+	id := r.Values[j.by.Input]
 	if t, ok := j.newest[id]; ok && r.Time.Sub(t) <= j.by.Within {
-		return false
+		return t, false
 	}
 	if len(j.newest) >= j.most {
-		maps.DeleteFunc(j.newest, func(_ event.Value, t event.Time) bool { return r.Time.Sub(t) > j.by.Within })
+		j.forget(r.Time)
 		j.most = 2*len(j.newest) + 1024
 	}
 	j.newest[id.Clone()] = r.Time
-	return true
+	return r.Time, true
+}
+
+// forget forgets the ids of which no row from an instant on is a copy.
+func (j *copyJudge) forget(now event.Time) {
+	maps.DeleteFunc(j.newest, func(_ event.Value, t event.Time) bool { return now.Sub(t) > j.by.Within })
 }

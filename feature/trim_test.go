@@ -354,14 +354,30 @@ func TestTrimUnderCuts(t *testing.T) {
 
 // TestTrimCrash stops the state after every so many commits: a replay counts nothing twice, whatever was trimmed.
 func TestTrimCrash(t *testing.T) {
+	t.Run("bounded", func(t *testing.T) { trimCrash(t, trimPipeline("5m", boundedFeatures[:5]), 59) })
+	t.Run("copies", func(t *testing.T) {
+		text := trimPipeline("40m", []string{boundedFeatures[0], drawdowns[0], lifetimeFeatures[0], lifetimeFeatures[1], "last_3: {sum: n, last: 3}"})
+		trimCrash(t, strings.Replace(text, "    history:", "    dedupe: {by: n, within: 10m}\n    history:", 1), 13)
+	})
+}
+
+func trimCrash(t *testing.T, text string, step int64) {
 	ctx := t.Context()
-	plan := testPlan(t, trimPipeline("5m", boundedFeatures[:5]))
+	plan := testPlan(t, text)
 	plan.Sources[0].Dead = pipeline.DeadLetters{Budget: 1 << 30, Keep: 1000 * event.Week}
 	const users = 3
 	records := randomEvents(rand.New(rand.NewPCG(12, 0)), plan, 1500, 2, users)
+	if d := plan.Views[0].Dedupe; d != nil {
+		copyEvents(rand.New(rand.NewPCG(13, 0)), plan, records, 0.3, d.Within)
+		late := map[[2]int64]bool{}
+		for _, x := range oracle.Ingest(plan.Sources[0], plan.Views, records)[0].Verdicts {
+			late[[2]int64{int64(x.Partition), x.Offset}] = x.Outcome == oracle.Late
+		}
+		// Dead letters take most of the time.
+		records = slices.DeleteFunc(records, func(r oracle.Record) bool { return late[[2]int64{int64(r.Partition), r.Offset}] })
+	}
 	ing := oracle.Ingest(plan.Sources[0], plan.Views, records)[0]
 	value := make([]byte, 200<<10)
-	step := int64(29)
 	if os.Getenv("PENSTOCK_LONG") != "" {
 		step = 1
 	}

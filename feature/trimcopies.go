@@ -6,14 +6,14 @@ import (
 	"slices"
 
 	"github.com/penstock-ml/penstock/event"
-	"github.com/penstock-ml/penstock/pipeline"
 )
 
 // shown shows the rows before an instant in tie order: of is when the row happened that counts for r, itself if
 // it is kept.
 func (p *beginning) shown(until event.Time, show func(r *event.Row, of event.Time, kept bool)) error {
 	w := &p.walk
-	*w = tieWalk{t: p.t, until: until, show: show, inputs: len(p.v.plan.Inputs), judge: judge{d: p.v.plan.Dedupe}}
+	*w = tieWalk{t: p.t, until: until, show: show, inputs: len(p.v.plan.Inputs)}
+	w.copies.begin(p.v.plan.Dedupe)
 	head, err := splitRows(nil, p.x.rows)
 	if err != nil {
 		return err
@@ -43,7 +43,7 @@ type tieWalk struct {
 	head   []idRow // those of the head whose turn has not come, sorted by time
 	rows   []idRow // that are shown next; rows of the latest instant may be missing
 	size   int     // of the encoded row that is shown
-	judge  judge
+	copies copyJudge
 }
 
 func (w *tieWalk) node(n *node) error {
@@ -103,55 +103,13 @@ func (w *tieWalk) flush(before event.Time) error {
 		if _, err := w.t.w.c.next(b, row); err != nil {
 			return err
 		}
-		of, kept := w.judge.row(row)
+		of, kept := w.copies.judge(row)
 		w.size = len(b)
 		w.show(row, of, kept)
 		n++
 	}
 	w.rows = append(w.rows[:0], w.rows[n:]...)
 	return nil
-}
-
-// judge tells of rows in tie order which count.
-type judge struct {
-	d      *pipeline.Dedupe // nil: all do
-	newest map[event.Value]event.Time
-	most   int // when to forget what has no copies any more
-}
-
-// row tells when the row happened that counts for r: itself if it is kept.
-func (j *judge) row(r *event.Row) (of event.Time, kept bool) {
-	if j.d == nil || r.Values[j.d.Input].IsNull() {
-		return r.Time, true
-	}
-	id := r.Values[j.d.Input]
-	if t, ok := j.newest[id]; ok && r.Time.Sub(t) <= j.d.Within {
-		return t, false
-	}
-	if j.newest == nil {
-		j.newest, j.most = map[event.Value]event.Time{}, 1<<10
-	}
-	if len(j.newest) >= j.most {
-		j.forget(r.Time)
-		j.most = max(1<<10, 2*len(j.newest))
-	}
-	j.newest[id.Clone()] = r.Time
-	return r.Time, true
-}
-
-// forget forgets the ids of which no row from an instant on is a copy.
-func (j *judge) forget(now event.Time) {
-	for id, t := range j.newest {
-		if now.Sub(t) > j.d.Within {
-			delete(j.newest, id)
-		}
-	}
-}
-
-// since lists the ids of which rows from an instant on may be copies, and when the row happened that counts.
-func (j *judge) since(now event.Time) map[event.Value]event.Time {
-	j.forget(now)
-	return j.newest
 }
 
 // copyGoes tells that an encoded row is a copy of one that goes.

@@ -292,9 +292,10 @@ func (p *beginning) cut() (changed, empty bool, err error) {
 			return false, false, err
 		}
 	}
-	t.copies, t.old = p.walk.judge.since(p.end), p.end
-	if len(t.copies) > 0 {
-		t.copiesEnd = p.end.Add(p.within)
+	t.old = p.end
+	if p.within > 0 {
+		p.walk.copies.forget(p.end)
+		t.copies, t.copiesEnd = p.walk.copies.newest, p.end.Add(p.within)
 	}
 	rest, n, err := p.head()
 	if err != nil {

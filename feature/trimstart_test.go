@@ -2,13 +2,16 @@ package feature
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/penstock-ml/penstock/event"
 	"github.com/penstock-ml/penstock/internal/oracle"
 	"github.com/penstock-ml/penstock/pipeline"
+	"github.com/penstock-ml/penstock/state"
 )
 
 var drawdowns = []string{"life_down: {drawdown: amount}", "life_down_big: {drawdown: n, where: big}"}
@@ -77,4 +80,70 @@ func startKeep(s *Store, plan *pipeline.Plan, records []oracle.Record) (least, m
 		}
 	}
 	return least, most, int64(len(known))
+}
+
+// TestTrimStartLeaves: rows of one instant in several leaves, and leaves with rows that arrived late.
+func TestTrimStartLeaves(t *testing.T) {
+	const dedupe = "    dedupe: {by: n, within: 2s}\n"
+	for _, c := range []struct {
+		name, dedupe string
+		tied         bool
+	}{{"ties", "", true}, {"late", "", false}, {"ties of copies", dedupe, true}, {"late copies", dedupe, false}} {
+		t.Run(c.name, func(t *testing.T) {
+			rng := rand.New(rand.NewPCG(uint64(len(c.name)), 43))
+			text := trimPipeline("10m", []string{"down: {drawdown: amount}", `n: {count: "*"}`, "sum: {sum: n}"})
+			plan := testPlan(t, strings.Replace(text, "    history:", c.dedupe+"    history:", 1))
+			st := state.NewMemory()
+			defer st.Close()
+			s := testOpen(t, st, plan, 1)
+			begin := event.Time(1_700_000_000_000_000)
+			var records []oracle.Record
+			next := map[int32]int64{}
+			add := func(part int32, at, arrival event.Time) {
+				slots := make([]event.Value, len(plan.Sources[0].Columns))
+				for i, col := range plan.Sources[0].Columns {
+					slots[i] = map[string]event.Value{
+						"user": event.StringOf("u0"), "amount": event.DoubleOf(1 + rng.Float64()), "n": event.LongOf(rng.Int64N(300)),
+						"s": event.StringOf("a"), "flag": event.BoolOf(true), "ts": event.TimestampOf(at),
+					}[col.Name]
+				}
+				records = append(records, oracle.Record{Partition: part, Offset: next[part], Arrival: arrival, Slots: slots})
+				next[part]++
+			}
+			step := func() {
+				feed(t.Context(), t, rng, s, plan, records, len(records))
+				if err := s.Sweep(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				compareLate(t, rng, s, s.NewReader(), plan, records, 0, 4)
+			}
+			// Rows of the second partition come before those of the first, which tie order puts before them.
+			for part := int32(1); part >= 0; part-- {
+				for i := range 520 {
+					at := begin
+					if !c.tied {
+						at = at.Add(event.Duration(i) * event.Second)
+					}
+					arrival := at
+					if !c.tied && part == 0 && i > 260 && i%5 == 0 {
+						arrival = at.Add(event.Hour)
+					}
+					add(part, at, arrival)
+				}
+				step()
+			}
+			for i := range 12 {
+				at := begin.Add(event.Duration(i+2) * 10 * event.Minute)
+				add(0, at, at)
+				add(1, at, at)
+				step()
+			}
+			if got := s.Stats().Stored[0]; got.Trimmed < 900 {
+				t.Errorf("%+v: the test shows less than it should", got)
+			}
+			if err := s.Close(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
 }

@@ -9,7 +9,7 @@ import (
 
 // happenings are in the transcripts of many runs.
 var happenings = []string{
-	"lost", "left", "the disk was full", "crashed true", "crashed false", "behind", "checked that", "swept", "rows were trimmed",
+	"lost", "left", "the disk was full", "crashed true", "crashed false", "behind", "checked that", "swept", "rows were trimmed", "copies were trimmed",
 	"asked before the horizon", "asked at the horizon", "asked a cut made earlier",
 }
 

@@ -19,9 +19,9 @@ func (s *Sim) step(ctx context.Context) error {
 	case n < 25:
 		s.produce()
 		return nil
-	case n < 65:
+	case n < 63:
 		return s.poll(ctx)
-	case n < 74:
+	case n < 70:
 		return s.flush(ctx)
 	case n < 78:
 		return s.sweep(ctx)
@@ -180,22 +180,20 @@ func (s *Sim) flush(ctx context.Context) error {
 
 // sweep lets the sweeper walk through all that is stored.
 func (s *Sim) sweep(ctx context.Context) error {
-	trimmed := s.trimmed()
+	before := s.store.Stats().Stored
 	if err := s.store.Sweep(ctx); err != nil {
 		return err
 	}
 	s.say("swept")
-	if s.trimmed() > trimmed {
-		s.say("rows were trimmed")
+	for i, v := range s.store.Stats().Stored {
+		if n := v.Trimmed - before[i].Trimmed; n > 0 {
+			s.say("%d rows were trimmed", n)
+			if s.plan.View(v.View).Dedupe != nil {
+				s.say("copies were trimmed")
+			}
+		}
 	}
 	return nil
-}
-
-func (s *Sim) trimmed() (n int64) {
-	for _, v := range s.store.Stats().Stored {
-		n += v.Trimmed
-	}
-	return n
 }
 
 // fillDisk lets the disk be full for a while: nothing can be made durable, who wants a cut hears of it, and
