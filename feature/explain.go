@@ -197,25 +197,28 @@ func (sel *Selector) Versions() (out []string) {
 	return out
 }
 
-// positions lists how far the sources of sel are counted: at the cut, or by now.
+// positions lists how far the sources of sel, and of the views that its views look up, are counted: at the cut, or by
+// now.
 func (r *Reader) positions(sel *Selector) (out []Place) {
-	var done []*source
-	for i := range sel.views {
-		for _, src := range sel.views[i].v.srcs {
-			if slices.Contains(done, src) {
-				continue
+	used := map[*source]bool{}
+	for v := range sel.reads() {
+		for _, src := range v.srcs {
+			used[src] = true
+		}
+	}
+	for _, src := range r.s.sources {
+		if !used[src] {
+			continue
+		}
+		for _, p := range src.all() {
+			next, ok := int64(0), false
+			if r.cut == nil {
+				next, ok = p.reached(), true
+			} else {
+				next, ok = r.cut.offsets[src][p.num]
 			}
-			done = append(done, src)
-			for _, p := range src.all() {
-				next, ok := int64(0), false
-				if r.cut == nil {
-					next, ok = p.reached(), true
-				} else {
-					next, ok = r.cut.offsets[src][p.num]
-				}
-				if ok {
-					out = append(out, place(src, p.num, next))
-				}
+			if ok {
+				out = append(out, place(src, p.num, next))
 			}
 		}
 	}

@@ -214,3 +214,28 @@ func TestLookupVersion(t *testing.T) {
 		t.Error("another feature of the view that is read changes the view that reads it")
 	}
 }
+
+// TestLookupPositions: an answer rests on the sources of the views that are looked up, too.
+func TestLookupPositions(t *testing.T) {
+	text := strings.Replace(lookupPipeline, "entities:\n", "  f: {kafka: {brokers: [\"b:9092\"], topic: f}, schema: {file: e.avsc}, time: ts}\nentities:\n", 1)
+	text = strings.Replace(text, "  by_user:\n    source: e\n", "  by_user:\n    source: f\n", 1)
+	plan := testPlan(t, text)
+	s := testOpen(t, state.NewMemory(), plan, 1)
+	defer func() { _ = s.Close(t.Context()) }()
+	for _, src := range plan.Sources {
+		s.Partition(src, 0)
+	}
+	for feature, want := range map[string]string{"usual_1d": "e f", "n": "e"} {
+		sel, err := s.Select(Selection{View: "by_text", Features: []string{feature}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, p := range s.Positions(sel) {
+			got = append(got, p.Source)
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("%s rests on positions of %v, want %s", feature, got, want)
+		}
+	}
+}
