@@ -33,6 +33,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/penstock-ml/penstock/internal/built"
 	"github.com/penstock-ml/penstock/internal/flights/embedded"
 )
 
@@ -81,9 +82,10 @@ func TestCommands(t *testing.T) {
 func build(t *testing.T) string {
 	t.Helper()
 	bin := t.TempDir()
-	out, err := exec.Command("go", "build", "-buildvcs=false", "-ldflags=-s -w", "-o", bin, "../cmd/penstock", "../examples/flights/load").CombinedOutput()
-	if err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
+	for _, pkg := range []string{built.Penstock, "github.com/penstock-ml/penstock/examples/flights/load"} {
+		if _, err := built.Into(bin, pkg); err != nil {
+			t.Fatal(err)
+		}
 	}
 	return bin
 }

@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/penstock-ml/penstock/internal/built"
 )
 
 // TestPackage runs tests/ with a Python that has pyarrow (PENSTOCK_READERS_PYTHON, else python3). Without one it is
@@ -52,9 +54,9 @@ func TestPackage(t *testing.T) {
 func serve(t *testing.T) (url string) {
 	t.Helper()
 	dir := t.TempDir()
-	bin := filepath.Join(dir, "penstock")
-	if out, err := exec.Command("go", "build", "-buildvcs=false", "-o", bin, "../cmd/penstock").CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
+	bin, err := built.Into(dir, built.Penstock)
+	if err != nil {
+		t.Fatal(err)
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/penstock-ml/penstock/internal/built"
 	"github.com/penstock-ml/penstock/internal/kafkatest"
 )
 
@@ -39,11 +40,13 @@ func TestMain(m *testing.M) {
 			return 1
 		}
 		defer func() { _ = os.RemoveAll(dir) }()
-		verbs = filepath.Join(dir, "penstock")
-		program, err = verbs, build(verbs)
+		verbs, err = built.Into(dir, built.Penstock)
+		program = verbs
 		if err == nil && raceFlag != "" {
-			program = filepath.Join(dir, "penstock-race")
-			err = build(program, raceFlag)
+			race := filepath.Join(dir, "race")
+			if err = os.Mkdir(race, 0o700); err == nil {
+				program, err = built.Into(race, built.Penstock, raceFlag)
+			}
 		}
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -51,15 +54,6 @@ func TestMain(m *testing.M) {
 		}
 		return kafkatest.Main(m)
 	}())
-}
-
-func build(path string, flags ...string) error {
-	args := append([]string{"build", "-buildvcs=false", "-o", path}, flags...)
-	out, err := exec.Command("go", append(args, "github.com/penstock-ml/penstock/cmd/penstock")...).CombinedOutput()
-	if err != nil {
-		return fmt.Errorf("build penstock: %w\n%s", err, out)
-	}
-	return nil
 }
 
 // seed is that of the scenario.
