@@ -16,11 +16,8 @@ var happenings = []string{
 // TestSimulation: whole runs by their seeds.
 func TestSimulation(t *testing.T) {
 	n := 500
-	switch {
-	case testing.Short():
+	if testing.Short() || os.Getenv("PENSTOCK_FULL") == "" {
 		n = 40
-	case os.Getenv("PENSTOCK_FULL") == "":
-		n = 60
 	}
 	happened := map[string]int{}
 	for _, seed := range seeds(t, n) {
