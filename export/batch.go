@@ -22,6 +22,14 @@ import (
 // DefaultMemory is what an export takes for rows that wait and for what its readers keep.
 const DefaultMemory = 256 << 20
 
+// memory is what the export may take.
+func (cfg *Config) memory() int64 {
+	if cfg.Memory > 0 {
+		return cfg.Memory
+	}
+	return DefaultMemory
+}
+
 // runner carries one export out.
 type runner struct {
 	cfg     *Config
@@ -45,11 +53,11 @@ var errEnd = errors.New("the spine ends")
 
 // run answers all rows of a spine. The error given is that of the first row that has one.
 func run(ctx context.Context, cfg *Config, sp spine, l *layout, out sink, report *Report) error {
-	memory := cfg.Memory
-	if memory <= 0 {
-		memory = DefaultMemory
-	}
+	memory := cfg.memory()
 	x := &runner{cfg: cfg, sp: sp, l: l, out: out, report: report, budget: memory / 4 * 3}
+	if cfg.Export != nil && len(cfg.Export.Labels) > 0 {
+		x.budget = memory / 2 // rows wait for their labels, too
+	}
 	for range cfg.Workers {
 		x.workers = append(x.workers, &worker{cfg: cfg, l: l, reader: cfg.Cut.NewReader(), differ: make([]int64, len(l.names))})
 	}

@@ -1,13 +1,9 @@
 package export
 
 import (
-	"cmp"
-	"context"
-	"fmt"
 	"math"
 	"math/big"
 	"slices"
-	"sync"
 
 	"github.com/penstock-ml/penstock/event"
 	"github.com/penstock-ml/penstock/feature"
@@ -22,7 +18,9 @@ type labelReader struct {
 	marks   []event.Time // by label: the least watermark of its sources
 	groups  []labelGroup
 	readers []*feature.Reader // by goroutine
-	vals    [][]event.Value   // by label and row of the chunk under way
+	rows    []labelRow        // of the group that is read
+	orders  []byte            // of the same
+	vals    [][]event.Value   // by label and row of the chunk that is judged
 	status  [][]feature.Status
 	values  []LabelReport // what the table has of each
 }
@@ -42,8 +40,6 @@ type labelGroup struct {
 	labels []int
 	sel    *feature.Selector
 	keys   []input
-	rows   []int32       // of the chunk under way, by key and instant
-	values []event.Value // of the keys
 }
 
 func newLabelReader(cfg *Config) (*labelReader, error) {
@@ -69,7 +65,6 @@ func newLabelReader(cfg *Config) (*labelReader, error) {
 			return nil, err
 		}
 	}
-	r.vals, r.status = make([][]event.Value, len(r.labels)), make([][]feature.Status, len(r.labels))
 	return r, nil
 }
 
@@ -98,91 +93,6 @@ func (r *labelReader) isRipe(l *pipeline.Label, t event.Time) bool {
 
 func ripeAt(l *pipeline.Label, mark, t event.Time) bool {
 	return mark != event.MinTime && mark >= t.Add(l.Ripe)
-}
-
-// read answers the labels of the rows of c that stay.
-func (r *labelReader) read(ctx context.Context, c *chunk, keep []bool) error {
-	for i := range r.labels {
-		r.vals[i] = slices.Grow(r.vals[i][:0], c.rows)[:c.rows]
-		r.status[i] = slices.Grow(r.status[i][:0], c.rows)[:c.rows]
-	}
-	w := &worker{cfg: r.cfg}
-	for i := range r.groups {
-		g := &r.groups[i]
-		if err := g.gather(w, c, keep); err != nil {
-			return err
-		}
-		if err := r.readGroup(ctx, g, c); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// gather lists the rows, by key and instant, so that what one entity needs is read at once.
-func (g *labelGroup) gather(w *worker, c *chunk, keep []bool) error {
-	n := len(g.keys)
-	g.rows, g.values = g.rows[:0], g.values[:0]
-	for row := range c.rows {
-		for _, in := range g.keys {
-			v, err := w.input(c, row, in)
-			if err != nil {
-				return err
-			}
-			g.values = append(g.values, v)
-		}
-		if keep[row] {
-			g.rows = append(g.rows, int32(row))
-		}
-	}
-	slices.SortFunc(g.rows, func(a, b int32) int {
-		for k := range n {
-			if o := event.Compare(g.values[int(a)*n+k], g.values[int(b)*n+k]); o != 0 {
-				return o
-			}
-		}
-		return cmp.Or(cmp.Compare(c.instants[a], c.instants[b]), cmp.Compare(a, b))
-	})
-	return nil
-}
-
-// readGroup reads the rows in parallel, each goroutine a run of them.
-func (r *labelReader) readGroup(ctx context.Context, g *labelGroup, c *chunk) error {
-	for len(r.readers) < r.cfg.Workers {
-		r.readers = append(r.readers, r.cfg.Cut.NewReader())
-	}
-	var wg sync.WaitGroup
-	errs := make([]error, r.cfg.Workers)
-	size := (len(g.rows) + r.cfg.Workers - 1) / r.cfg.Workers
-	for i := range errs {
-		rows := g.rows[min(i*size, len(g.rows)):min((i+1)*size, len(g.rows))]
-		wg.Go(func() { errs[i] = r.readRows(ctx, r.readers[i], g, c, rows) })
-	}
-	wg.Wait()
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (r *labelReader) readRows(ctx context.Context, reader *feature.Reader, g *labelGroup, c *chunk, rows []int32) error {
-	n := len(g.keys)
-	var v feature.Vector
-	for _, row := range rows {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		at := feature.Instant{AsOf: c.instants[row].Add(g.to)}
-		if err := reader.Read(ctx, g.sel, g.values[int(row)*n:(int(row)+1)*n], nil, at, &v); err != nil {
-			return fmt.Errorf("read labels of row %d of spine %s: %w", c.first+int64(row), r.cfg.SpineName, err)
-		}
-		for i, l := range g.labels {
-			r.vals[l][row], r.status[l][row] = v.Values[i].Clone(), v.Status[i]
-		}
-	}
-	return nil
 }
 
 // neutral tells whether a label of a row lies in its neutral band.

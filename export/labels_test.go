@@ -351,3 +351,32 @@ func TestLabelsDoNotDependOnWorkers(t *testing.T) {
 		}
 	}
 }
+
+// TestLabelBatches: labels do not depend on how many rows are read together, nor by how many goroutines.
+func TestLabelBatches(t *testing.T) {
+	f := newFixtureOf(t, labelYAML)
+	f.history(500, 3)
+	rng := rand.New(rand.NewPCG(1, 1))
+	var text strings.Builder
+	text.WriteString("user_id,event_time\n")
+	for range 34_000 { // more than a chunk holds
+		fmt.Fprintf(&text, "u%d,%s\n", rng.IntN(20), at("2013-01-02T00:00:00Z").Add(event.Duration(rng.Int64N(8*3600_000_000))))
+	}
+	f.write("spine.csv", text.String())
+	var first string
+	for _, req := range []Request{{Memory: 1, Workers: 1}, {Workers: 3}} {
+		req.Export, req.Force = "asked", true
+		rep, err := FromStore(t.Context(), f.store, req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := f.read(f.out("asked.csv")); first == "" {
+			first = got
+		} else if got != first {
+			t.Errorf("%+v: another table", req)
+		}
+		if rep.SpineRows != 34_000 || rep.Rows == 0 {
+			t.Errorf("%d rows of %d", rep.Rows, rep.SpineRows)
+		}
+	}
+}

@@ -76,8 +76,11 @@ func (m *Meter) read(sp spine, rows int, all bool) {
 // partRead tells what part of a spine has been read, if that is known and more than nothing.
 func partRead(sp spine, part *float64) bool {
 	switch s := sp.(type) {
-	case *shaper:
-		return partRead(s.spine, part)
+	case *shaper: // it is ahead of what it gives
+		if !partRead(s.spine, part) || s.seen == 0 {
+			return false
+		}
+		*part *= float64(s.given) / float64(s.seen)
 	case *csvSpine:
 		*part = partOf(s.f)
 	case *jsonlSpine:

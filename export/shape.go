@@ -28,8 +28,13 @@ type shaper struct {
 	sample  *chooser
 	balance *chooser
 	parts   *chooser // of a split by hash
-	keep    []bool
+	keep    []bool   // of the chunk under way
 	weights []float64
+	ahead   []*labelled // chunks to be given
+	free    []*labelled
+	budget  int64   // bytes of chunks that are fetched at once
+	failed  error   // behind the chunks that are fetched; errEnd at the end
+	given   int64   // rows of the spine in chunks that were given, and of those left out
 	rows    []int64 // by part of the split: those in the table
 }
 
@@ -54,6 +59,9 @@ func shape(ctx context.Context, cfg *Config, inner spine) (spine, *shaper, error
 	if s.labels, err = newLabelReader(cfg); err != nil {
 		_ = inner.close()
 		return nil, nil, err
+	}
+	if len(s.x.Labels) > 0 {
+		s.budget = cfg.memory() / 4
 	}
 	for _, l := range s.x.Labels {
 		t := l.Type
@@ -131,46 +139,118 @@ func (s *shaper) bind(l *layout) error {
 	return err
 }
 
-// read fills c with rows that stay.
+// read fills c with rows that stay. Chunks are fetched some at a time, so that their labels are read together.
 func (s *shaper) read(c *chunk) error {
-	for {
-		err := s.spine.read(c)
-		if c.rows == 0 {
-			return err
+	for len(s.ahead) == 0 {
+		if s.failed != nil {
+			if s.failed == errEnd {
+				return nil
+			}
+			return s.failed
 		}
-		if bad := s.shape(c); bad != nil {
-			c.rows = 0
-			return bad
+		if err := s.fetch(); err != nil {
+			s.failed = err
 		}
-		if err != nil || c.rows > 0 {
-			return err
-		}
-		c.reset()
 	}
+	x := s.ahead[0]
+	s.ahead = s.ahead[1:]
+	*c, *x.c = *x.c, *c
+	s.free = append(s.free, x)
+	s.given += x.took
+	return nil
 }
 
-// shape leaves rows out of c and adds columns to it.
-func (s *shaper) shape(c *chunk) error {
+// fetch reads chunks as far as the memory for them goes, and leaves rows out of them and adds columns. What is wrong with
+// a row is told behind the chunks before it.
+func (s *shaper) fetch() error {
+	var batch []*labelled
+	for size := int64(0); s.failed == nil && (len(batch) == 0 || size < s.budget); {
+		if err := s.ctx.Err(); err != nil {
+			return err
+		}
+		x := &labelled{}
+		if n := len(s.free); n > 0 {
+			x, s.free = s.free[n-1], s.free[:n-1]
+			x.c.reset()
+		} else {
+			x.c = newChunk(s.l)
+		}
+		s.failed = s.spine.read(x.c)
+		if x.c.rows == 0 {
+			if s.failed == nil {
+				s.failed = errEnd
+			}
+			break
+		}
+		if err := s.begin(x); err != nil {
+			s.failed = err
+			break
+		}
+		batch = append(batch, x)
+		size += s.sizeOf(x.c)
+	}
+	if err := s.labels.read(s.ctx, batch); err != nil {
+		return err
+	}
+	for _, x := range batch {
+		if err := s.end(x); err != nil {
+			return err
+		}
+		if x.c.rows > 0 {
+			s.ahead = append(s.ahead, x)
+		} else {
+			s.given += x.took
+			s.free = append(s.free, x)
+		}
+	}
+	return nil
+}
+
+// sizeOf is about what a chunk takes until it is handed on.
+func (s *shaper) sizeOf(c *chunk) int64 {
+	size := int64(c.owned)
+	for i := range c.vals {
+		size += 32 * int64(len(c.vals[i]))
+	}
+	for i := range c.raw {
+		size += 24 * int64(len(c.raw[i].vals))
+	}
+	row := 9 + 32*(len(s.l.keys)+len(s.l.req)) + 65*len(s.x.Labels)
+	for i := range s.labels.groups {
+		row += 64 + 48*len(s.labels.groups[i].keys)
+	}
+	return size + int64(row*c.rows)
+}
+
+// begin does what labels are not needed for.
+func (s *shaper) begin(x *labelled) error {
+	c := x.c
 	if err := s.w.inputs(c); err != nil {
 		return err
 	}
 	c.ready = true
 	s.seen += int64(c.rows)
-	s.keep = slices.Grow(s.keep[:0], c.rows)[:c.rows]
-	for r := range s.keep {
-		s.keep[r] = true
+	x.took = int64(c.rows)
+	x.keep = slices.Grow(x.keep[:0], c.rows)[:c.rows]
+	for r := range x.keep {
+		x.keep[r] = true
 	}
+	s.keep = x.keep
 	if err := s.choose(c); err != nil {
 		return err
 	}
-	if err := s.labels.read(s.ctx, c, s.keep); err != nil {
-		return err
-	}
+	return s.labels.keysOf(s.w, x)
+}
+
+// end does what labels are needed for.
+func (s *shaper) end(x *labelled) error {
+	c := x.c
+	s.keep, s.labels.vals, s.labels.status = x.keep, x.vals, x.status
 	if err := s.judge(c); err != nil {
 		return err
 	}
 	s.fill(c)
-	c.retain(s.l, s.keep)
+	c.retain(s.l, x.keep)
 	for _, p := range c.part {
 		s.rows[p]++
 	}

@@ -1,0 +1,150 @@
+package export
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"slices"
+
+	"github.com/penstock-ml/penstock/event"
+	"github.com/penstock-ml/penstock/feature"
+)
+
+// Labels are read for some chunks of a spine at once, in the order in which the state keeps their entities, as features are:
+// what an entity needs is read once for all of their rows.
+
+// labelled is a chunk whose labels are read.
+type labelled struct {
+	c      *chunk
+	keep   []bool             // by row: it stays
+	keys   [][]event.Value    // by group: rows × keys
+	vals   [][]event.Value    // by label and row
+	status [][]feature.Status // by label and row
+	took   int64              // rows of the spine, those left out too
+}
+
+// labelRow is a row of a group on its way into order.
+type labelRow struct {
+	chunk, row int32
+	head       uint64 // the first bytes of its order, for most of the comparisons
+	from, to   uint32 // of the orders: by what it is read
+	at         event.Time
+}
+
+// keysOf reads the keys of all rows of a chunk.
+func (r *labelReader) keysOf(w *worker, x *labelled) error {
+	if x.keys == nil {
+		x.keys, x.vals, x.status = make([][]event.Value, len(r.groups)), make([][]event.Value, len(r.labels)), make([][]feature.Status, len(r.labels))
+	}
+	for i := range r.groups {
+		x.keys[i] = x.keys[i][:0]
+		for row := range x.c.rows {
+			for _, in := range r.groups[i].keys {
+				v, err := w.input(x.c, row, in)
+				if err != nil {
+					return err
+				}
+				x.keys[i] = append(x.keys[i], v)
+			}
+		}
+	}
+	for i := range r.labels {
+		x.vals[i] = slices.Grow(x.vals[i][:0], x.c.rows)[:x.c.rows]
+		x.status[i] = slices.Grow(x.status[i][:0], x.c.rows)[:x.c.rows]
+	}
+	return nil
+}
+
+// read answers the labels of the rows that stay.
+func (r *labelReader) read(ctx context.Context, chunks []*labelled) error {
+	for len(r.readers) < r.cfg.Workers {
+		r.readers = append(r.readers, r.cfg.Cut.NewReader())
+	}
+	for i := range r.groups {
+		r.gather(i, chunks)
+		parts := r.parts()
+		errs := make([]error, len(parts)-1)
+		inParallel(r.cfg.Workers, len(errs), func(worker, part int) {
+			errs[part] = r.readRows(ctx, r.readers[worker], i, chunks, r.rows[parts[part]:parts[part+1]])
+		})
+		for _, err := range errs {
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// gather lists the rows for a group in the order of the state, those of an entity by instant.
+func (r *labelReader) gather(group int, chunks []*labelled) {
+	n := len(r.groups[group].keys)
+	r.rows, r.orders = r.rows[:0], r.orders[:0]
+	for i, x := range chunks {
+		for row, stays := range x.keep {
+			if !stays {
+				continue
+			}
+			from := len(r.orders)
+			r.orders = r.groups[group].sel.AppendOrder(r.orders, x.keys[group][row*n:(row+1)*n])
+			var head [8]byte
+			copy(head[:], r.orders[from:])
+			r.rows = append(r.rows, labelRow{int32(i), int32(row), binary.BigEndian.Uint64(head[:]), uint32(from), uint32(len(r.orders)), x.c.instants[row]})
+		}
+	}
+	slices.SortFunc(r.rows, func(a, b labelRow) int {
+		if a.head != b.head {
+			return cmp.Compare(a.head, b.head)
+		}
+		return cmp.Or(bytes.Compare(r.order(&a), r.order(&b)), cmp.Compare(a.at, b.at), cmp.Compare(a.chunk, b.chunk), cmp.Compare(a.row, b.row))
+	})
+}
+
+func (r *labelReader) order(x *labelRow) []byte { return r.orders[x.from:x.to] }
+
+func (r *labelReader) sameEntity(a, b *labelRow) bool {
+	return a.head == b.head && bytes.Equal(r.order(a), r.order(b))
+}
+
+// parts are where pieces of work begin, and where the last ends: no entity is in two.
+func (r *labelReader) parts() []int {
+	out := []int{0}
+	size := max(len(r.rows)/(8*r.cfg.Workers), 64)
+	for at := size; at < len(r.rows); at += size {
+		for at < len(r.rows) && r.sameEntity(&r.rows[at-1], &r.rows[at]) {
+			at++
+		}
+		if at < len(r.rows) {
+			out = append(out, at)
+		}
+	}
+	return append(out, len(r.rows))
+}
+
+func (r *labelReader) readRows(ctx context.Context, reader *feature.Reader, group int, chunks []*labelled, rows []labelRow) error {
+	g := &r.groups[group]
+	n := len(g.keys)
+	var v feature.Vector
+	for i, last := 0, -1; i < len(rows); i++ {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if i > last {
+			for last = i; last+1 < len(rows) && r.sameEntity(&rows[i], &rows[last+1]); {
+				last++
+			}
+			reader.Expect(last+1-i, rows[last].at.Add(g.to))
+		}
+		x, row := chunks[rows[i].chunk], int(rows[i].row)
+		at := feature.Instant{AsOf: rows[i].at.Add(g.to)}
+		if err := reader.Read(ctx, g.sel, x.keys[group][row*n:(row+1)*n], nil, at, &v); err != nil {
+			return fmt.Errorf("read labels of row %d of spine %s: %w", x.c.first+int64(row), r.cfg.SpineName, err)
+		}
+		for k, l := range g.labels {
+			x.vals[l][row], x.status[l][row] = v.Values[k].Clone(), v.Status[k]
+		}
+	}
+	return nil
+}
