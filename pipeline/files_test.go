@@ -12,6 +12,7 @@ import (
 
 	"github.com/linkedin/goavro/v2"
 	"github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/deprecated"
 
 	"github.com/penstock-ml/penstock/event"
 )
@@ -82,24 +83,25 @@ func TestParquetFilesBringTheirSchema(t *testing.T) {
 		Score *float64 `parquet:"score,optional"`
 	}
 	type row struct {
-		User   string    `parquet:"user_id"`
-		Amount float64   `parquet:"amount"`
-		Count  int32     `parquet:"count"`
-		Big    int64     `parquet:"big,optional"`
-		Small  uint32    `parquet:"small"`
-		Huge   uint64    `parquet:"huge"`
-		Float  float32   `parquet:"float"`
-		Ok     bool      `parquet:"ok"`
-		Raw    []byte    `parquet:"raw"`
-		Time   time.Time `parquet:"ts,timestamp(microsecond)"`
-		Nanos  int64     `parquet:"nanos,timestamp(nanosecond)"`
-		Day    int32     `parquet:"day,date"`
-		Price  int64     `parquet:"price,decimal(2:12)"`
-		ID     [16]byte  `parquet:"id,uuid"`
-		Kind   string    `parquet:"kind,enum"`
-		Spaced string    `parquet:"a b"`
-		Tags   []string  `parquet:"tags,list"`
-		Device device    `parquet:"device"`
+		User   string           `parquet:"user_id"`
+		Amount float64          `parquet:"amount"`
+		Count  int32            `parquet:"count"`
+		Big    int64            `parquet:"big,optional"`
+		Small  uint32           `parquet:"small"`
+		Huge   uint64           `parquet:"huge"`
+		Float  float32          `parquet:"float"`
+		Ok     bool             `parquet:"ok"`
+		Raw    []byte           `parquet:"raw"`
+		Time   time.Time        `parquet:"ts,timestamp(microsecond)"`
+		Nanos  int64            `parquet:"nanos,timestamp(nanosecond)"`
+		Day    int32            `parquet:"day,date"`
+		Price  int64            `parquet:"price,decimal(2:12)"`
+		ID     [16]byte         `parquet:"id,uuid"`
+		Kind   string           `parquet:"kind,enum"`
+		Spaced string           `parquet:"a b"`
+		Tags   []string         `parquet:"tags,list"`
+		Spark  deprecated.Int96 `parquet:"spark"`
+		Device device           `parquet:"device"`
 	}
 	dir := t.TempDir()
 	if err := parquet.WriteFile(filepath.Join(dir, "a.parquet"), []row{{User: "u"}}); err != nil {
@@ -112,7 +114,7 @@ func TestParquetFilesBringTheirSchema(t *testing.T) {
 	want := map[string]string{
 		"user_id": "string", "amount": "double", "count": "long", "big": "long?", "small": "long", "huge": "",
 		"float": "double", "ok": "boolean", "raw": "bytes", "ts": "timestamp", "nanos": "timestamp", "day": "date",
-		"price": "decimal(scale 2)", "id": "string", "kind": "string", "a b": "", "tags": "", "device.os": "string",
+		"price": "decimal(scale 2)", "id": "string", "kind": "string", "a b": "", "tags": "", "spark": "timestamp", "device.os": "string",
 		"device.score": "double?",
 	}
 	schema := plan.Sources[0].Schema

@@ -67,8 +67,8 @@ func openParquet(f *os.File, size int64) (file *parquet.File, err error) {
 // ParquetSchema maps the columns of a Parquet file to an Avro record: integers to int and long,
 // floats, booleans, byte arrays to string (UTF8, ENUM, JSON, UUID) or bytes, DATE, TIME, TIMESTAMP
 // and DECIMAL to the logical types of these names, groups to nested records, optional columns to
-// unions with null. Left out: columns whose name no Avro name can be, repeated columns, lists, maps,
-// INT96 and integers without sign of 64 bits.
+// unions with null; INT96 is an instant. Left out: columns whose name no Avro name can be, repeated columns,
+// lists, maps and integers without sign of 64 bits.
 func ParquetSchema(s *parquet.Schema) (*schemas.Schema, error) {
 	n := 0
 	record := avroRecord(s, &n)
@@ -130,6 +130,8 @@ func avroType(t parquet.Type) any {
 		return "int"
 	case parquet.Int64:
 		return "long"
+	case parquet.Int96: // an instant of Spark and others
+		return map[string]any{"type": "long", "logicalType": "timestamp-nanos"}
 	case parquet.Float:
 		return "float"
 	case parquet.Double:

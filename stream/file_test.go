@@ -468,3 +468,19 @@ func TestFileStops(t *testing.T) {
 		t.Fatal("read on")
 	}
 }
+
+func TestInt96Time(t *testing.T) {
+	day := uint32(2440588) // 1970-01-01
+	for _, c := range []struct {
+		v    [3]uint32
+		want string
+	}{
+		{[3]uint32{0, 0, day}, "1970-01-01T00:00:00.000000Z"},
+		{[3]uint32{1999, 0, day - 1}, "1969-12-31T00:00:00.000001Z"},
+		{[3]uint32{uint32(86399999999999 & 0xffffffff), uint32(86399999999999 >> 32), day + 15999}, "2013-10-21T23:59:59.999999Z"},
+	} {
+		if got := int96Time(c.v).String(); got != c.want {
+			t.Errorf("%v is %s, want %s", c.v, got, c.want)
+		}
+	}
+}
