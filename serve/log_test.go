@@ -13,7 +13,7 @@ import (
 	"github.com/penstock-ml/penstock/event"
 )
 
-func openTestLog(t *testing.T, cfg LogConfig) *Log {
+func openTestLog(t testing.TB, cfg LogConfig) *Log {
 	t.Helper()
 	if cfg.Dir == "" {
 		cfg.Dir = t.TempDir()
