@@ -22,6 +22,7 @@ type Spine struct {
 	Grid    *Grid         // nil: the rows themselves
 	From    event.Time    // no row is earlier; MinTime: the horizon
 	To      event.Time    // every row is earlier; MaxTime: no bound
+	Doc     string        // what its rows are, for people
 }
 
 // SpineColumn is a column of a spine from the rows of a view: exactly one of Key, Input and Time.
@@ -250,6 +251,7 @@ func (x *exportScope) compileSpine() {
 	out := &x.export.Spine
 	out.File, out.Time = textOr(s.n.get("file"), ""), textOr(s.n.get("time"), "")
 	out.Filter, out.From, out.To = -1, event.MinTime, event.MaxTime
+	out.Doc = s.doc()
 	x.compileGrid(s)
 	x.compileBounds(s)
 	if s.view == nil || s.broken || !s.view.typed || s.view.entity == nil {
@@ -278,6 +280,30 @@ func (x *exportScope) compileSpine() {
 		return
 	}
 	out.Filter = x.spineFilter(s)
+}
+
+// doc says what the rows of a spine are.
+func (s *spineScope) doc() string {
+	text := ""
+	for _, kind := range []struct{ key, says string }{
+		{"file", "each row of %s"}, {"source", "each event of %s"}, {"view", "each event of view %s"}, {"label", "each event of label %s"},
+	} {
+		if n := s.n.get(kind.key); n != nil {
+			text = fmt.Sprintf(kind.says, textOr(n, ""))
+		}
+	}
+	if g := s.n.get("grid"); g != nil && g.kind == mappingNode {
+		text = "each known entity every " + textOr(g.get("every"), "")
+		if zone := textOr(g.get("zone"), ""); zone != "" {
+			text += " of " + zone
+		}
+	}
+	for _, key := range []string{"where", "from", "to"} {
+		if n := s.n.get(key); n != nil {
+			text += fmt.Sprintf(" %s %s", key, textOr(n, ""))
+		}
+	}
+	return text
 }
 
 // spineColumn finds the input that holds a column.

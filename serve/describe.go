@@ -23,6 +23,7 @@ type Description struct {
 	Sources     []SourceDescription `json:"sources"`
 	Views       []ViewDescription   `json:"views"`
 	Sets        []SetDescription    `json:"sets"`
+	Exports     []ExportDescription `json:"exports"`
 	MemoryBytes int64               `json:"memory_bytes"`
 	DirtyBytes  int64               `json:"dirty_bytes"`
 	State       StateDescription    `json:"state"`
@@ -71,6 +72,7 @@ type ViewDescription struct {
 	Counts    map[string]int64     `json:"counts"` // applied, filtered, duplicate, late, dead
 	Stored    *StoredDescription   `json:"stored"` // null: not counted yet
 	Overflows int64                `json:"overflows"`
+	Hidden    bool                 `json:"hidden,omitempty"` // it only keeps rows for labels and exports
 }
 
 // StoredDescription is what is stored of a view, as it was last counted.
@@ -90,6 +92,19 @@ type SetDescription struct {
 	Features []FeatureDescription `json:"features"`
 }
 
+// ExportDescription is an export that the file declares.
+type ExportDescription struct {
+	Name     string               `json:"name"`
+	Of       string               `json:"of"`    // what is exported: a set, a view, or dotted features
+	Spine    string               `json:"spine"` // what a row is
+	Keys     []ColumnDescription  `json:"keys"`
+	Labels   []FeatureDescription `json:"labels"`
+	Parts    []string             `json:"parts"`           // of its split
+	Files    bool                 `json:"files,omitempty"` // a file for each part, in place of a column
+	AsServed bool                 `json:"as_served,omitempty"`
+	Out      string               `json:"out,omitempty"`
+}
+
 // ColumnDescription is a named, typed column.
 type ColumnDescription struct {
 	Name string `json:"name"`
@@ -107,8 +122,9 @@ type FeatureDescription struct {
 
 // shape is the part of a Description that does not change.
 type shape struct {
-	views []ViewDescription
-	sets  []SetDescription
+	views   []ViewDescription
+	sets    []SetDescription
+	exports []ExportDescription
 }
 
 // pipeline answers GET /v1/pipeline.
@@ -133,7 +149,7 @@ func (s *Server) describe() *Description {
 		Version: s.cfg.Version, Now: s.cfg.Now().String(), Latest: instantText(justAfter(st.Latest)), Ready: true,
 		MemoryBytes: st.Memory, DirtyBytes: st.Dirty,
 		State:   StateDescription{st.State.DiskBytes, st.State.MemoryBytes, st.State.Commits},
-		Sources: []SourceDescription{}, Views: append([]ViewDescription{}, s.shape.views...), Sets: s.shape.sets,
+		Sources: []SourceDescription{}, Views: append([]ViewDescription{}, s.shape.views...), Sets: s.shape.sets, Exports: s.shape.exports,
 	}
 	if err := s.ready(); err != nil {
 		d.Ready, d.Reason = false, err.Message
@@ -239,14 +255,14 @@ func describeColumns(cols []pipeline.Column) []ColumnDescription {
 }
 
 func (s *Server) describeShape() shape {
-	sh := shape{views: []ViewDescription{}, sets: []SetDescription{}}
+	sh := shape{views: []ViewDescription{}, sets: []SetDescription{}, exports: []ExportDescription{}}
 	if s.cfg.Plan == nil {
 		return sh
 	}
 	for _, v := range s.cfg.Plan.Views {
 		d := ViewDescription{
 			Name: v.Name, Source: sourcesOf(v), Entity: v.Entity.Name, Keys: describeColumns(v.Entity.Keys),
-			Version: v.Version, History: v.History.String(), Features: []FeatureDescription{},
+			Version: v.Version, History: v.History.String(), Features: []FeatureDescription{}, Hidden: v.Hidden,
 		}
 		for _, f := range v.Features {
 			fd := FeatureDescription{Name: f.Name, Type: f.Type.String(), Window: f.Window.String(), Doc: f.Doc}
@@ -268,7 +284,33 @@ func (s *Server) describeShape() shape {
 		}
 		sh.sets = append(sh.sets, d)
 	}
+	for _, x := range s.cfg.Plan.Exports {
+		sh.exports = append(sh.exports, describeExport(x))
+	}
 	return sh
+}
+
+func describeExport(x *pipeline.Export) ExportDescription {
+	d := ExportDescription{
+		Name: x.Name, Of: "features " + strings.Join(x.Features, ", "), Spine: x.Spine.Doc, Keys: describeColumns(x.Keys),
+		Labels: []FeatureDescription{}, Parts: []string{}, AsServed: x.AsServed, Out: x.Out,
+	}
+	switch {
+	case x.Set != "":
+		d.Of = "set " + x.Set
+	case x.View != "":
+		d.Of = "view " + x.View
+	}
+	for _, l := range x.Labels {
+		d.Labels = append(d.Labels, FeatureDescription{Name: l.Name, Type: l.Type.String(), Doc: l.Doc})
+	}
+	if x.Split != nil {
+		d.Files = x.Split.Files
+		for _, p := range x.Split.Parts {
+			d.Parts = append(d.Parts, p.Name)
+		}
+	}
+	return d
 }
 
 // sourcesOf names the sources of a view.

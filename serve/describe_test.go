@@ -222,3 +222,60 @@ func TestServe(t *testing.T) {
 		t.Error("the server still answers")
 	}
 }
+
+const exportsYAML = `
+labels:
+  n_1h: {source: tx, entity: user, label: {count: "*", window: {after: 1h}}}
+exports:
+  plain: {view: spend, spine: {file: rows.csv}}
+  events:
+    set: fraud
+    spine: {source: tx, columns: [amount], from: 2013-01-01, where: points > 1}
+    labels: [n_1h]
+    split: {by: user_id, train: 80%, test: rest, files: true}
+    as_served: true
+    out: events.parquet
+  grid: {features: [spend.n_1h], spine: {grid: {every: 1d, zone: Europe/Berlin}}}
+  of_label: {view: spend, spine: {label: n_1h}}
+  of_view: {view: spend, spine: {view: spend}}
+`
+
+// TestDescribeExports: what the file declares of training tables, and which views only keep rows for them.
+func TestDescribeExports(t *testing.T) {
+	f := newFixtureOf(t, pipelineYAML+exportsYAML, nil)
+	_, body := f.do("GET", "/v1/pipeline", "")
+	var d Description
+	if err := json.Unmarshal([]byte(body), &d); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, x := range d.Exports {
+		text := fmt.Sprintf("%s: %s, %s, %d keys, parts %v %v, served %v, out %q", x.Name, x.Of, x.Spine, len(x.Keys), x.Parts, x.Files, x.AsServed, x.Out)
+		for _, l := range x.Labels {
+			text += fmt.Sprintf(", label %s (%s) %s", l.Name, l.Type, l.Doc)
+		}
+		got = append(got, text)
+	}
+	want := []string{
+		`plain: view spend, each row of rows.csv, 1 keys, parts [] false, served false, out ""`,
+		`events: set fraud, each event of tx where points > 1 from 2013-01-01, 1 keys, parts [train test] true, served true, out "events.parquet", label n_1h (long) count of events over the 1h after`,
+		`grid: features spend.n_1h, each known entity every 1d of Europe/Berlin, 1 keys, parts [] false, served false, out ""`,
+		`of_label: view spend, each event of label n_1h, 1 keys, parts [] false, served false, out ""`,
+		`of_view: view spend, each event of view spend, 1 keys, parts [] false, served false, out ""`,
+	}
+	if strings.Join(got, "\n") != strings.Join(want, "\n") {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	hidden := 0
+	for _, v := range d.Views {
+		if v.Hidden != f.plan.View(v.Name).Hidden {
+			t.Errorf("view %s is hidden: %v", v.Name, v.Hidden)
+		}
+		if v.Hidden {
+			hidden++
+		}
+	}
+	if hidden != 1 {
+		t.Errorf("%d views are hidden", hidden)
+	}
+}

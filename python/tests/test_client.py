@@ -7,6 +7,7 @@ import tempfile
 import unittest
 
 import pyarrow as pa
+import pyarrow.compute
 import pyarrow.parquet as pq
 
 from penstock import Client, PenstockError
@@ -73,6 +74,24 @@ class ClientTest(unittest.TestCase):
                 rows = list(csv.DictReader(f))
             self.assertEqual([r["id"] for r in rows], ["0", "1", "2", "3"])
             self.assertEqual(os.listdir(folder).count("table.csv.part"), 0)
+
+    def test_export_of_a_split(self) -> None:
+        whole = self.client.export(export="fraud_training")
+        parts = self.client.export(export="fraud_parts")
+        self.assertEqual(list(parts), ["train", "validation", "test"])
+        for name, table in parts.items():
+            want = whole.filter(pa.compute.equal(whole["split"], name)).drop_columns(["split"])
+            self.assertTrue(table.equals(want), name)
+        self.assertEqual(sum(t.num_rows for t in parts.values()), whole.num_rows)
+        with tempfile.TemporaryDirectory() as folder:
+            self.assertIsNone(self.client.export(export="fraud_parts", out=os.path.join(folder, "f.parquet")))
+            self.assertEqual(sorted(os.listdir(folder)), ["f.test.parquet", "f.train.parquet", "f.validation.parquet"])
+            self.assertTrue(pq.read_table(os.path.join(folder, "f.test.parquet")).num_rows == parts["test"].num_rows > 0)
+
+    def test_pipeline(self) -> None:
+        exports = {x["name"]: x for x in self.client.pipeline()["exports"]}
+        self.assertEqual(exports["fraud_parts"]["parts"], ["train", "validation", "test"])
+        self.assertEqual(exports["fraud_training"]["spine"], "each event of transactions")
 
     def test_export_of_a_data_frame(self) -> None:
         try:

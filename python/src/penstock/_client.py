@@ -8,7 +8,7 @@ import io
 import json
 import os
 import shutil
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, Sequence, Union
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 import pyarrow as pa
 import pyarrow.ipc
@@ -108,12 +108,13 @@ class Client:
         fast: bool = False,
         out: Optional[Union[str, "os.PathLike[str]"]] = None,
         progress: Optional[Callable[[Dict[str, Any]], None]] = None,
-    ) -> pa.Table:
+    ) -> Union[pa.Table, Dict[str, pa.Table], None]:
         """A training table: the rows of the spine with features as of each row's instant.
 
         spine is a table, a data frame, or the path of a file of any format that `penstock export` reads; export names one
         that the pipeline declares (then spine is its file, if it has one). With out, the table is written to that file in the
-        format of its name, and not returned. progress is called about every second with what
+        format of its name, and not returned. Of an export whose split writes files it is a dict of tables by part, or with out a
+        file for each, as training.train.parquet of training.parquet. progress is called about every second with what
         GET /v1/exports/ID answers. If it or the wait is interrupted, the export is cancelled.
         """
         if export is not None and (set is not None or view is not None or features is not None):
@@ -194,24 +195,34 @@ class Client:
             if hasattr(body, "close"):
                 body.close()
 
-    def _take(self, job: Dict[str, Any], out: Optional[Union[str, "os.PathLike[str]"]]) -> pa.Table:
+    def _take(self, job: Dict[str, Any], out: Optional[Union[str, "os.PathLike[str]"]]) -> Union[pa.Table, Dict[str, pa.Table], None]:
         files = job["files"]
-        if len(files) != 1:
-            raise PenstockError(400, "parts", f"the export has {len(files)} files: write it with penstock export")
-        with self._http.open("GET", files[0]["url"]) as response:
-            if out is None:
-                return pa.ipc.open_file(pa.py_buffer(response.read())).read_all()
-            path = os.fspath(out)
-            part = path + ".part"
-            try:
-                with open(part, "wb") as f:
+        if out is not None:
+            folder = os.path.dirname(os.fspath(out))
+            self._write([(f["url"], os.path.join(folder, os.path.basename(f["name"]))) for f in files])
+            return None
+        tables = []
+        for f in files:
+            with self._http.open("GET", f["url"]) as response:
+                tables.append(pa.ipc.open_file(pa.py_buffer(response.read())).read_all())
+        parts = job["report"].get("parts") or []
+        if not any(p.get("out") for p in parts):
+            return tables[0]
+        return {p["name"]: t for p, t in zip(parts, tables)}
+
+    def _write(self, files: Sequence[Tuple[str, str]]) -> None:
+        """Writes files; none has its name before all of them are there."""
+        try:
+            for url, path in files:
+                with self._http.open("GET", url) as response, open(path + ".part", "wb") as f:
                     shutil.copyfileobj(response, f, 1 << 20)
-                os.replace(part, path)
-            except BaseException:
-                if os.path.exists(part):
-                    os.remove(part)
-                raise
-        return None
+            for _, path in files:
+                os.replace(path + ".part", path)
+        except BaseException:
+            for _, path in files:
+                if os.path.exists(path + ".part"):
+                    os.remove(path + ".part")
+            raise
 
     def _type(self, set: Optional[str], view: Optional[str], features: Optional[Sequence[str]], i: int, name: str) -> str:
         if self._types is None:
