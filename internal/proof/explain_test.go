@@ -22,7 +22,7 @@ func TestExplainFolds(t *testing.T) {
 	summed := int64(0)
 	n := 5
 	if os.Getenv("PENSTOCK_FULL") != "" {
-		n = 32 // twice every kind
+		n = 16
 	}
 	for _, seed := range seeds(t, n) {
 		t.Run(fmt.Sprint("seed", seed), func(t *testing.T) { summed += explainCase(t, seed) })

@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/big"
 	"math/rand/v2"
+	"os"
 	"reflect"
 	"slices"
 	"testing"
@@ -285,11 +286,15 @@ type lawCase struct {
 
 // eachCase runs f for random sets of rows of every type and pattern.
 func eachCase(t *testing.T, f func(t *testing.T, r *rand.Rand, c lawCase)) {
+	trials := uint64(1)
+	if os.Getenv("PENSTOCK_FULL") != "" {
+		trials = 2
+	}
 	for i, in := range append(slices.Clone(inputTypes), vectors) {
 		for j, pattern := range patterns {
 			t.Run(fmt.Sprintf("%s/%s", in, pattern), func(t *testing.T) {
 				for _, n := range []int{0, 1, 2, 3, 5, 24} {
-					for trial := range uint64(2) {
+					for trial := range trials {
 						r := rand.New(rand.NewPCG(uint64(i*100+j), uint64(n)*100+trial))
 						c := lawCase{rows: drawRows(r, n, in, pattern)}
 						c.l, c.calls = lawLayout(in)
