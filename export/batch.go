@@ -356,8 +356,24 @@ func (w *worker) prepare(c *chunk) {
 // sorted is a row of a slot on its way into order.
 type sorted struct {
 	place
-	head uint64 // of the order, for most of the comparisons
-	at   event.Time
+	head, next uint64 // of the order behind the slot, for most of the comparisons
+	long       bool   // there is more of it
+	at         event.Time
+}
+
+const headBytes = 16
+
+// entity compares what two rows of a slot are read by.
+func (a *sorted) entity(b *sorted, chunks []*chunk) int {
+	switch {
+	case a.head != b.head:
+		return cmp.Compare(a.head, b.head)
+	case a.next != b.next:
+		return cmp.Compare(a.next, b.next)
+	case !a.long && !b.long:
+		return 0 // none begins with another, so they are not of different lengths
+	}
+	return bytes.Compare(chunks[a.chunk].order(int(a.row)), chunks[b.chunk].order(int(b.row)))
 }
 
 // rowError is why a row, counted from 1, has no answer.
@@ -368,12 +384,9 @@ type rowError struct {
 
 // lastOf is the last of the sorted rows that ask for the same entities as row i.
 func (w *worker) lastOf(chunks []*chunk, i int) int {
-	s := &w.sorted[i]
-	order := chunks[s.chunk].order(int(s.row))
-	for ; i+1 < len(w.sorted); i++ {
-		if next := &w.sorted[i+1]; next.head != s.head || !bytes.Equal(chunks[next.chunk].order(int(next.row)), order) {
-			break
-		}
+	first := &w.sorted[i]
+	for i+1 < len(w.sorted) && first.entity(&w.sorted[i+1], chunks) == 0 {
+		i++
 	}
 	return i
 }
@@ -383,27 +396,35 @@ func (w *worker) answer(ctx context.Context, chunks []*chunk, slot []place) *row
 	w.sorted = w.sorted[:0]
 	for _, p := range slot {
 		c := chunks[p.chunk]
-		var head [8]byte
-		copy(head[:], c.order(int(p.row))[2:])
-		w.sorted = append(w.sorted, sorted{p, binary.BigEndian.Uint64(head[:]), c.instants[p.row]})
+		order := c.order(int(p.row))[2:]
+		var head [headBytes]byte
+		copy(head[:], order)
+		w.sorted = append(w.sorted, sorted{
+			place: p, head: binary.BigEndian.Uint64(head[:]), next: binary.BigEndian.Uint64(head[8:]),
+			long: len(order) > headBytes, at: c.instants[p.row],
+		})
 	}
 	slices.SortFunc(w.sorted, func(a, b sorted) int {
-		if a.head != b.head {
-			return cmp.Compare(a.head, b.head)
+		if x := a.entity(&b, chunks); x != 0 {
+			return x
 		}
-		return cmp.Or(bytes.Compare(chunks[a.chunk].order(int(a.row)), chunks[b.chunk].order(int(b.row))),
-			cmp.Compare(a.at, b.at), cmp.Compare(a.chunk, b.chunk), cmp.Compare(a.row, b.row))
+		if a.at != b.at {
+			return cmp.Compare(a.at, b.at)
+		}
+		return cmp.Or(cmp.Compare(a.chunk, b.chunk), cmp.Compare(a.row, b.row))
 	})
+	var keys []event.Value // of the rows up to last
 	for i, last := 0, -1; i < len(w.sorted); i++ {
 		s := &w.sorted[i]
+		c := chunks[s.chunk]
 		if i > last {
 			last = w.lastOf(chunks, i)
 			w.reader.Expect(last+1-i, w.sorted[last].at)
+			keys = c.keys[int(s.row)*len(w.l.keys) : (int(s.row)+1)*len(w.l.keys)]
 		}
-		c := chunks[s.chunk]
 		err := ctx.Err()
 		if err == nil {
-			err = w.row(ctx, c, int(s.row))
+			err = w.row(ctx, c, int(s.row), keys)
 		}
 		if err != nil {
 			return &rowError{c.first + int64(s.row), err}

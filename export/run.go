@@ -146,9 +146,9 @@ func (w *worker) isNull(c *chunk, row int, in input) bool {
 func (w *worker) emptyIsNull() bool { return isFormat(w.cfg.Spine, "csv") }
 
 // row answers one row in the past that is asked for, and counts where the other differs.
-func (w *worker) row(ctx context.Context, c *chunk, row int) error {
-	nk, nr := len(w.l.keys), len(w.l.req)
-	keys, req := c.keys[row*nk:(row+1)*nk], c.req[row*nr:(row+1)*nr]
+func (w *worker) row(ctx context.Context, c *chunk, row int, keys []event.Value) error {
+	nr := len(w.l.req)
+	req := c.req[row*nr : (row+1)*nr]
 	at := feature.Instant{AsOf: c.instants[row]}
 	if err := w.reader.Read(ctx, w.cfg.Selector, keys, req, at, &w.vector); err != nil {
 		return err

@@ -18,7 +18,7 @@ import (
 // As with an index, nothing here knows what is aggregated, or how a value is finished.
 
 const (
-	rowsPerInstant = 64       // an index is cheaper where more rows than this pass by between two instants
+	rowsPerInstant = 512      // an index is cheaper where more rows than this pass by between two instants
 	slideBytes     = 48 << 20 // about what the rows may take that sliding windows hold
 	leastRow       = 2 + 8    // bytes: a length and an event time
 )
