@@ -119,6 +119,7 @@ type Selector struct {
 	Columns []SelectorColumn  // the answers, in order
 
 	views []viewQuery     // what to read
+	apart []viewQuery     // the same for readers of a cut: what can slide is kept apart
 	outs  []output        // how each answer is finished
 	slots int             // values read from views
 	made  []pipeline.Part // of a set: what its columns are made of, for Meaning

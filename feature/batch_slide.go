@@ -109,7 +109,7 @@ func (s *slider) make(sc *viewScan) {
 	var all []int // groups
 	for i := range sc.q.planes {
 		q := &sc.q.planes[i]
-		if !q.slides(sc.q, i, layout) {
+		if !q.slides {
 			continue
 		}
 		s.planes = append(s.planes, i)
@@ -135,23 +135,16 @@ func (s *slider) make(sc *viewScan) {
 	}
 }
 
-// slides tells whether the windows of a plane can slide, all of them.
-func (q *planeQuery) slides(of *viewQuery, plane int, layout *agg.Layout) bool {
-	if !q.indexable() || len(q.windows) == 0 {
+// canSlide tells whether a window can slide over what is kept of groups. Any can grow; a session may begin earlier
+// than the one before.
+func canSlide(w window.Spec, layout *agg.Layout, groups []int) bool {
+	switch w.Kind {
+	case window.Lifetime:
+		return true
+	case window.Session:
 		return false
 	}
-	for at, w := range q.windows {
-		switch w.Kind {
-		case window.Lifetime:
-			continue
-		case window.Session: // may begin earlier than the one before
-			return false
-		}
-		if slices.ContainsFunc(of.groupsOf(plane, at), func(g int) bool { return !layout.Groups[g].Slides() }) {
-			return false
-		}
-	}
-	return true
+	return !slices.ContainsFunc(groups, func(g int) bool { return !layout.Groups[g].Slides() })
 }
 
 // groupsOf lists the groups that features read of a window.

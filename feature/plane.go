@@ -17,6 +17,7 @@ type planeQuery struct {
 	ordered bool  // some group takes rows in tie order only
 	nested  bool  // all windows end at the instant asked for
 	derived bool  // some group reads features of other views
+	slides  bool  // its windows can slide; told of queries that keep these apart
 	// inner, for an aggregate of an aggregate: the plane's only window is the outer one, and what is read
 	// are the windows of inner that end within it.
 	inner *window.Spec

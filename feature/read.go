@@ -56,8 +56,12 @@ func (r *Reader) scratchOf(sel *Selector) *scratch {
 		values: make([]event.Value, sel.slots), status: make([]Status, sel.slots), times: make([]event.Time, sel.slots),
 		views: make([]viewScan, len(sel.views)),
 	}
-	for i := range sel.views {
-		x.views[i].init(&sel.views[i])
+	views := sel.views
+	if r.cut != nil && r.trace == nil {
+		views = sel.apart
+	}
+	for i := range views {
+		x.views[i].init(&views[i])
 	}
 	r.scratch[sel] = x
 	return x
@@ -69,8 +73,8 @@ func (r *Reader) Read(ctx context.Context, sel *Selector, keys, request []event.
 	r.ctx = ctx
 	out.Later = false
 	x.lists = x.lists[:0]
-	for i := range sel.views {
-		q := &sel.views[i]
+	for i := range x.views {
+		q := x.views[i].q
 		r.prefix = appendPrefix(r.prefix[:0], q.v.id)
 		for _, k := range q.keys {
 			r.prefix = appendKeyValue(r.prefix, &keys[k])

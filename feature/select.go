@@ -21,6 +21,7 @@ type viewQuery struct {
 	sessions []window.Spec
 	lookup   *Selector // of the view's Lookups, in order; nil if none is needed
 	from     []int     // input that holds each of lookup.Keys
+	apart    bool      // what can slide has planes of its own
 }
 
 // featureQuery is one feature, and where its rows are gathered.
@@ -291,12 +292,16 @@ func (b *selectorBuilder) finish() {
 		for _, k := range q.v.plan.Entity.Keys {
 			q.keys = append(q.keys, slices.IndexFunc(b.sel.Keys, func(c pipeline.Column) bool { return c.Name == k.Name }))
 		}
+		apart := viewQuery{v: q.v, keys: q.keys, features: slices.Clone(q.features), apart: true}
 		for j := range q.features {
 			q.place(&q.features[j])
+			apart.place(&apart.features[j])
 		}
 		if slices.ContainsFunc(q.planes, func(p planeQuery) bool { return p.derived }) {
 			q.lookup, q.from = b.s.selectLookups(q.v.plan)
+			apart.lookup, apart.from = q.lookup, q.from
 		}
+		b.sel.apart = append(b.sel.apart, apart)
 	}
 }
 
@@ -316,7 +321,9 @@ func (q *viewQuery) place(f *featureQuery) {
 		f.plane, f.at = -1, q.last(f, groups, ordered)
 		return
 	}
-	f.plane = q.plane(f, ordered, slices.ContainsFunc(groups, q.v.plan.DerivedGroup))
+	derived := slices.ContainsFunc(groups, q.v.plan.DerivedGroup)
+	slides := q.apart && !ordered && !derived && f.Inner == nil && canSlide(f.Window, layout, groups)
+	f.plane = q.plane(f, ordered, derived, slides)
 	p := &q.planes[f.plane]
 	if f.Inner == nil {
 		if f.at = slices.Index(p.windows, f.Window); f.at < 0 {
@@ -335,9 +342,9 @@ func (q *viewQuery) place(f *featureQuery) {
 }
 
 // plane finds or adds the plane that a feature is read in.
-func (q *viewQuery) plane(f *featureQuery, ordered, derived bool) int {
+func (q *viewQuery) plane(f *featureQuery, ordered, derived, slides bool) int {
 	i := slices.IndexFunc(q.planes, func(p planeQuery) bool {
-		if p.ordered != ordered || p.derived != derived || (p.inner != nil) != (f.Inner != nil) {
+		if p.ordered != ordered || p.derived != derived || p.slides != slides || (p.inner != nil) != (f.Inner != nil) {
 			return false
 		}
 		if f.Inner != nil {
@@ -348,7 +355,7 @@ func (q *viewQuery) plane(f *featureQuery, ordered, derived bool) int {
 	if i >= 0 {
 		return i
 	}
-	p := planeQuery{ordered: ordered, derived: derived}
+	p := planeQuery{ordered: ordered, derived: derived, slides: slides}
 	if f.Inner != nil {
 		p.inner, p.windows = &f.Inner.Window, []window.Spec{f.Window}
 	} else {
