@@ -41,11 +41,17 @@ func newGrownWindow(plane, at int, layout *agg.Layout, groups []int) *grownWindo
 	return &grownWindow{plane: plane, at: at, arrived: agg.NewPartial(layout, groups), all: agg.NewPartial(layout, groups)}
 }
 
-// begin starts with what lies before all other windows: by the archive's summaries as far as they do.
+// begin starts with what lies before all other windows: by what was trimmed, and by the archive's summaries as
+// far as they do.
 func (g *grownWindow) begin(s *slider, sc *viewScan) error {
 	g.arrived.Reset()
 	g.all.Reset()
 	g.waiting = g.waiting[:0]
+	if root := sc.index.root; root != nil && root.base != nil {
+		if err := g.arrived.MergeEncoded(root.base.sum); err != nil {
+			return fmt.Errorf("merge what was trimmed: %w", err)
+		}
+	}
 	leaves := sc.index.leaves
 	for ; s.leaf < len(leaves); s.leaf++ {
 		l := &leaves[s.leaf]
@@ -59,6 +65,9 @@ func (g *grownWindow) begin(s *slider, sc *viewScan) error {
 	}
 	return nil
 }
+
+// holds tells whether all that it needs of what was trimmed is there.
+func (g *grownWindow) holds(base *entry) bool { return g.arrived.Holds(base.sum) }
 
 // add takes in a row before asOf.
 func (g *grownWindow) add(row *event.Row, asOf event.Time) {

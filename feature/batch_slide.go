@@ -165,7 +165,10 @@ func (s *slider) begin(r *Reader, sc *viewScan) error {
 	if !s.made {
 		s.make(sc)
 	}
-	if len(s.planes) == 0 || ix.refused || s.grown != nil && ix.root != nil && ix.root.base != nil {
+	if len(s.planes) == 0 || ix.refused {
+		return nil
+	}
+	if s.grown != nil && ix.root != nil && ix.root.base != nil && !s.grown.holds(ix.root.base) {
 		return nil
 	}
 	s.from = sc.asOf
