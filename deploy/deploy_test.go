@@ -168,6 +168,7 @@ var labels = map[string][]string{
 	"penstock_view_bytes_per_feature":         {"view"},
 	"penstock_view_counted_timestamp_seconds": {"view"},
 	"penstock_trimmed_rows_total":             {"view"},
+	"penstock_unjoined_rows_total":            {"view"},
 	"penstock_serving_log_rows_total":         {"outcome"},
 	"penstock_build_info":                     {"version", "goversion", "pipeline"},
 }

@@ -210,6 +210,7 @@ type StoredStats struct {
 	Bytes    int64      // keys and values of heads and blocks
 	At       event.Time // when the count ended; MinTime: nothing has been counted yet
 	Trimmed  int64      // rows dropped or folded since the start, since no answer needs them any more
+	Unjoined int64      // rows since the start that came when those of their time had been trimmed: of partitions that were idle
 }
 
 // SourceStats are the counters of a source.

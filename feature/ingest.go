@@ -60,6 +60,7 @@ type Partition struct {
 	undo    []written       // rows of the record under way
 	row     event.Row
 	prefix  []byte
+	trails  bool // its watermark is behind the smallest one, which went on without it
 
 	restart atomic.Int64 // durable; next to read
 	free    chan *batch
@@ -200,6 +201,7 @@ func (p *Partition) Add(r *Record) {
 		return
 	}
 	before := p.now.watermark
+	p.trails = before < event.Time(p.src.minWM.Load())
 	p.now.watermark = max(before, t)
 	p.now.latest = p.now.watermark
 	for i, v := range p.src.views {
@@ -242,6 +244,9 @@ func (p *Partition) rowOf(v sourceView, r *Record, slots []event.Value, index in
 	if watermark != event.MinTime && t < watermark.Add(-v.plan.Keep) {
 		p.deadLetter(r, v.plan.Name, "late", fmt.Sprintf("event time %s is more than %s behind the watermark %s", t, v.plan.Keep, watermark))
 		return late
+	}
+	if p.trails && t < event.Time(v.limit.Load()).Add(-v.plan.Keep) {
+		v.unjoined.Add(1)
 	}
 	if !p.encode(v, r, slots, index, t) {
 		p.deadLetter(r, v.plan.Name, "size", fmt.Sprintf("the row would take more than %d bytes", maxRowBytes))

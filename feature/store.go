@@ -78,6 +78,7 @@ type view struct {
 	fromStart bool         // and only from the earliest on
 	limit     atomic.Int64 // an instant, see limits; MinTime: none yet
 
+	unjoined     atomic.Int64
 	dropped      dropped // nil without dedupe
 	droppedMoved bool    // since the last commit was built; the committer's
 }

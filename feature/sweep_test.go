@@ -26,7 +26,7 @@ func sameCount(t *testing.T, s *Store, st state.Store) {
 			}
 			want := StoredStats{
 				View: v.Name, Features: v.Features, Keys: v.Entities, Rows: v.Rows, Blocks: v.Blocks, Bytes: v.Bytes,
-				At: s.opt.Now(), Trimmed: got.Trimmed,
+				At: s.opt.Now(), Trimmed: got.Trimmed, Unjoined: got.Unjoined,
 			}
 			if got != want {
 				t.Errorf("counted %+v, inspect says %+v", got, want)

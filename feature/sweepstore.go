@@ -85,7 +85,7 @@ func (s *Store) stored() (list []StoredStats, sweeping time.Duration) {
 	p := w.published.Load()
 	for _, plan := range s.plan.Views {
 		v := s.byName[plan.Name]
-		x := StoredStats{View: plan.Name, Features: len(plan.Features), At: event.MinTime, Trimmed: w.trimmed[v.id].Load()}
+		x := StoredStats{View: plan.Name, Features: len(plan.Features), At: event.MinTime, Trimmed: w.trimmed[v.id].Load(), Unjoined: v.unjoined.Load()}
 		if p != nil {
 			sum := p.sums[v.id]
 			x.Keys, x.Rows, x.Blocks, x.Bytes, x.At = sum.keys, sum.rows, sum.blocks, sum.bytes, p.at

@@ -150,3 +150,74 @@ func TestTrimStartLeaves(t *testing.T) {
 		})
 	}
 }
+
+// TestTrimUnjoined: rows of a partition that was idle for longer than rows are kept come after what was trimmed, and
+// are no copies of it; sums take them exactly.
+func TestTrimUnjoined(t *testing.T) {
+	ctx := t.Context()
+	text := strings.Replace(idlePipeline, "n_5s: {count: \"*\", window: 5s}", "fall: {drawdown: n}", 1)
+	text = strings.Replace(text, "fall:", "n: {count: \"*\"}\n      fall:", 1)
+	plan := testPlan(t, text+strings.Replace(text[strings.Index(text, "  v:"):], "  v:", "  once:", 1)+"    dedupe: {by: n, within: 5s}\n")
+	st := state.NewMemory()
+	defer st.Close()
+	s := testOpen(t, st, plan, 1)
+	second := event.Time(event.Second)
+	next := map[int32]int64{}
+	add := func(part int32, at, n int) {
+		t.Helper()
+		slots := make([]event.Value, len(plan.Sources[0].Columns))
+		for i, c := range plan.Sources[0].Columns {
+			slots[i] = map[string]event.Value{
+				"user": event.StringOf("u"), "n": event.LongOf(int64(n)), "ts": event.TimestampOf(event.Time(at) * second),
+			}[c.Name]
+		}
+		p := s.Partition(plan.Sources[0], part)
+		p.Add(&Record{Offset: next[part], Arrival: event.Time(at) * second, Slots: slots})
+		next[part]++
+		if err := p.End(ctx, next[part], false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := func(view, answers string) {
+		t.Helper()
+		if err := s.waitApplied(ctx); err != nil {
+			t.Fatal(err)
+		}
+		sel, err := s.Select(Selection{View: view})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out Vector
+		key := []event.Value{event.StringOf("u")}
+		if err := s.NewReader().Read(ctx, sel, key, nil, Instant{AsOf: 1000 * second}, &out); err != nil {
+			t.Fatal(err)
+		}
+		if got := fmt.Sprint(out.Values[0], " ", out.Values[1]); got != answers {
+			t.Errorf("%s: got %s, want %s", view, got, answers)
+		}
+	}
+	add(1, 1, 5)
+	s.Partition(plan.Sources[0], 1).Leave()
+	for i := range 60 {
+		add(0, 10+i, 100+i)
+	}
+	add(0, 900, 100)
+	if got := sweepOnce(ctx, t, s); got.Trimmed == 0 || got.Unjoined != 0 {
+		t.Fatalf("%+v", got)
+	}
+	want("v", "62 0.37106918238993714") // from 159 to 100
+	want("once", "62 0.37106918238993714")
+	add(1, 10, 100) // a copy of the first that was trimmed, and the first of a fall if it came in order
+	add(1, 11, 50)
+	least, peak := 50.0, 159.0
+	for range 2 {
+		want("v", fmt.Sprint("64 ", 1-least/peak))
+		want("once", fmt.Sprint("64 ", 1-least/peak))
+		if got := sweepOnce(ctx, t, s); got.Unjoined != 2 {
+			t.Errorf("%+v", got)
+		}
+	}
+	if err := s.Close(ctx); err != nil {
+		t.Fatal(err)
+	}
+}

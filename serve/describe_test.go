@@ -114,7 +114,7 @@ func TestMetrics(t *testing.T) {
 		`penstock_freshness_seconds_bucket{le="0.01"}`,
 		`penstock_state_bytes{kind="disk"}`,
 		`penstock_view_keys{view="spend"} 2`, `penstock_view_rows{view="spend"} 3`, `penstock_view_blocks{view="by_shop"} 0`,
-		`penstock_view_counted_timestamp_seconds{view="spend"} `, `penstock_trimmed_rows_total{view="spend"} 0`,
+		`penstock_view_counted_timestamp_seconds{view="spend"} `, `penstock_trimmed_rows_total{view="spend"} 0`, `penstock_unjoined_rows_total{view="spend"} 0`,
 		`go_goroutines`, `process_open_fds`,
 	} {
 		if !strings.Contains(body, "\n"+line) {

@@ -68,7 +68,7 @@ func MetricNames() []string {
 		"penstock_entity_misses_total", "penstock_freshness_seconds",
 		"penstock_lag_records", "penstock_memory_bytes", "penstock_ready", "penstock_records_read_total",
 		"penstock_records_total", "penstock_request_seconds", "penstock_serving_log_rows_total", "penstock_state_bytes", "penstock_sweep_seconds_total",
-		"penstock_trimmed_rows_total", "penstock_view_blocks", "penstock_view_bytes", "penstock_view_bytes_per_feature",
+		"penstock_trimmed_rows_total", "penstock_unjoined_rows_total", "penstock_view_blocks", "penstock_view_bytes", "penstock_view_bytes_per_feature",
 		"penstock_view_counted_timestamp_seconds", "penstock_view_keys", "penstock_view_rows", "penstock_watermark_delay_seconds",
 	}
 }
@@ -95,6 +95,7 @@ var (
 	descEach      = desc("penstock_view_bytes_per_feature", "penstock_view_bytes by the number of the view's features.", "view")
 	descCounted   = desc("penstock_view_counted_timestamp_seconds", "When what is stored of a view was last counted.", "view")
 	descTrimmed   = desc("penstock_trimmed_rows_total", "Rows, since the start, that were dropped or folded since no answer needs them any more.", "view")
+	descUnjoined  = desc("penstock_unjoined_rows_total", "Rows, since the start, that came when those of their time had been trimmed, from partitions that were idle: they are not joined with these.", "view")
 	descSweep     = desc("penstock_sweep_seconds_total", "For how long, since the start, what is stored has been counted and trimmed.")
 	descLogged    = desc("penstock_serving_log_rows_total", "Served rows, since the start, of the entities that the serving log samples: written, dropped since the queue was full, or failed.", "outcome")
 	descBuild     = desc("penstock_build_info", "1, labelled with what is running.", "version", "goversion", "pipeline")
@@ -107,7 +108,7 @@ type collector struct{ s *Server }
 func (c *collector) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		descRecords, descRead, descLag, descWatermark, descState, descReady, descMemory, descDirty, descHeads, descMisses,
-		descKeys, descRows, descBlocks, descBytes, descEach, descCounted, descTrimmed, descSweep, descLogged, descBuild,
+		descKeys, descRows, descBlocks, descBytes, descEach, descCounted, descTrimmed, descUnjoined, descSweep, descLogged, descBuild,
 	} {
 		out <- d
 	}
@@ -153,6 +154,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	for i := range st.Stored {
 		x := &st.Stored[i]
 		counter(descTrimmed, float64(x.Trimmed), x.View)
+		counter(descUnjoined, float64(x.Unjoined), x.View)
 		if x.At == event.MinTime {
 			continue
 		}
