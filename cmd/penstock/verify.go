@@ -191,8 +191,8 @@ func (c verifyCmd) files(ctx context.Context, by verifiedBy) (out []verified, er
 
 // byManifest tells whether a manifest beside the table says what it was exported with.
 func (c verifyCmd) byManifest() bool {
-	m, err := export.ReadManifest(c.Export + export.ManifestSuffix)
-	return err == nil && m.Options.Export == ""
+	_, err := export.ReadManifest(c.Export + export.ManifestSuffix)
+	return err == nil
 }
 
 // table compares an exported table: at the cut of its manifest, if that lies beside it, else at today's.
@@ -201,9 +201,15 @@ func (c verifyCmd) table(ctx context.Context, by verifiedBy) (verified, error) {
 	sel := feature.Selection{Set: c.Set, View: c.View, Features: c.Features}
 	past, truth := by.now, verify.OfState(by.plan, by.now)
 	if m, err := export.ReadManifest(c.Export + export.ManifestSuffix); err == nil {
-		if o := m.Options; o.Export == "" {
-			sel, cfg.Time, cfg.Served = feature.Selection{Set: o.Set, View: o.View, Features: o.Features}, cmp.Or(cfg.Time, o.SpineTime), o.AsServed
+		o := m.Options
+		if o.Export != "" {
+			x := by.plan.Export(o.Export)
+			if x == nil {
+				return verified{}, fmt.Errorf("the table's manifest names export %q, which the pipeline file does not declare", o.Export)
+			}
+			o.Set, o.View, o.Features, o.SpineTime, o.AsServed = x.Set, x.View, x.Features, x.Spine.Time, o.AsServed || x.AsServed
 		}
+		sel, cfg.Time, cfg.Served = feature.Selection{Set: o.Set, View: o.View, Features: o.Features}, cmp.Or(cfg.Time, o.SpineTime), o.AsServed
 		again, release, err := by.again(m)
 		if err != nil {
 			return verified{}, fmt.Errorf("take the cut of the table's manifest: %w", err)
