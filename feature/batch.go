@@ -76,6 +76,7 @@ func (r *Reader) entity(sc *viewScan) (rows []byte, root *node, err error) {
 		return ix.rows, ix.root, nil
 	}
 	ix.forget()
+	sc.slider.run = 0 // what slid was of another entity, whatever was expected
 	if rows, root, err = r.headBy(&ix.heads); err != nil {
 		return nil, nil, err
 	}
