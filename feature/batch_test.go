@@ -17,7 +17,7 @@ func TestIndex(t *testing.T) {
 	for _, x := range []struct {
 		seed    uint64
 		records int
-	}{{1, 3000}, {2, 300}, {3, 20_000}}[:runs(2, 3)] {
+	}{{1, 3000}, {2, 300}, {3, 20_000}}[:runs(2, 3, 3)] {
 		t.Run(fmt.Sprint("seed", x.seed), func(t *testing.T) {
 			ctx := t.Context()
 			rng := rand.New(rand.NewPCG(x.seed, 1))

@@ -115,7 +115,7 @@ func TestRows(t *testing.T) {
 		{"with copies", dedupePipeline("6h"), testSchema, "all"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			for seed := range uint64(runs(1, 3)) {
+			for seed := range uint64(runs(1, 3, 3)) {
 				rng := rand.New(rand.NewPCG(seed, 77))
 				plan := testPlanSchema(t, c.yaml, c.schema)
 				records := map[*pipeline.Source][]oracle.Record{}

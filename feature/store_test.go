@@ -247,16 +247,19 @@ func compare(ctx context.Context, t *testing.T, rng *rand.Rand, r *Reader, sel *
 	}
 }
 
-// runs is how many of its runs a test makes: all in CI (PENSTOCK_FULL), few elsewhere.
-func runs(few, all int) int {
-	if os.Getenv("PENSTOCK_FULL") != "" {
+// runs is how many of its runs a test makes: some in CI (PENSTOCK_FULL), all with PENSTOCK_LONG, few elsewhere.
+func runs(few, some, all int) int {
+	switch {
+	case os.Getenv("PENSTOCK_LONG") != "":
 		return all
+	case os.Getenv("PENSTOCK_FULL") != "":
+		return some
 	}
 	return few
 }
 
 func TestOracle(t *testing.T) {
-	for _, seed := range []uint64{1, 2, 3, 4, 5, 6}[:runs(3, 6)] {
+	for _, seed := range []uint64{1, 2, 3, 4, 5, 6}[:runs(3, 6, 6)] {
 		t.Run(fmt.Sprint("seed", seed), func(t *testing.T) { oracleRun(t, seed) })
 	}
 }

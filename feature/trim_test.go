@@ -170,11 +170,7 @@ func TestTrimOracle(t *testing.T) {
 		"bounded": nil, "lifetime": lifetimeFeatures, "last": lastFeatures, "last and lifetime": slices.Concat(lifetimeFeatures, lastFeatures),
 		"session": sessionFeatures, "all": slices.Concat(lifetimeFeatures, lastFeatures, sessionFeatures),
 	} {
-		seeds := uint64(1)
-		if os.Getenv("PENSTOCK_FULL") != "" {
-			seeds = 3
-		}
-		for seed := range seeds {
+		for seed := range uint64(runs(1, 2, 3)) {
 			t.Run(fmt.Sprint(name, seed), func(t *testing.T) { trimRun(t, seed, trimCase{more: more}) })
 		}
 	}

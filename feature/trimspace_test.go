@@ -39,7 +39,7 @@ func TestFlatDisk(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rounds := runs(40, 60)
+	rounds := runs(40, 60, 60)
 	if os.Getenv("PENSTOCK_LONG") != "" {
 		rounds = 1000
 	}

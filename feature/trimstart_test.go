@@ -3,7 +3,6 @@ package feature
 import (
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -20,10 +19,7 @@ var drawdowns = []string{"life_down: {drawdown: amount}", "life_down_big: {drawd
 func TestTrimStart(t *testing.T) {
 	const ids = "{by: n, within: 40m}"
 	last := slices.Concat(lastFeatures[:1], lastFeatures[2:4], lastFeatures[6:]) // whose rows are not rare
-	seeds, n := 1, 1000
-	if os.Getenv("PENSTOCK_FULL") != "" {
-		seeds, n = 6, 3500
-	}
+	seeds, n := runs(1, 1, 6), runs(1000, 2000, 3500)
 	for i, c := range []trimCase{
 		{more: lifetimeFeatures, always: drawdowns},
 		{more: last, always: drawdowns[:1]},
@@ -40,7 +36,7 @@ func TestTrimStart(t *testing.T) {
 		{more: sessionFeatures, dedupe: "{by: s, within: 10m}", share: 0.1},
 		{more: slices.Concat(lifetimeFeatures, last, sessionFeatures), dedupe: ids, share: 0.4},
 	} {
-		if i%2 > runs(0, 1) {
+		if i%2 > runs(0, 1, 1) {
 			continue
 		}
 		c.records = n

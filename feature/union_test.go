@@ -37,7 +37,7 @@ views:
 // TestUnion counts events of two sources in one view, over crashes, and compares with the oracle.
 func TestUnion(t *testing.T) {
 	ctx := t.Context()
-	for seed := range uint64(runs(2, 4)) {
+	for seed := range uint64(runs(2, 4, 4)) {
 		rng := rand.New(rand.NewPCG(seed, 9))
 		plan := testPlan(t, unionPipeline)
 		a, b, v := plan.Sources[0], plan.Sources[1], plan.View("all")
