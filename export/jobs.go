@@ -170,6 +170,9 @@ func (j *Jobs) start(x *job, run func(ctx context.Context, m *Meter) (*Report, e
 
 // end notes how a job came out.
 func (j *Jobs) end(x *job, report *Report, err error, cancelled bool) {
+	if err != nil {
+		_ = os.RemoveAll(x.dir) // before anyone can see that it is over
+	}
 	j.mu.Lock()
 	j.running--
 	x.report, x.err, x.ended = report, err, j.opt.Now()
@@ -194,9 +197,6 @@ func (j *Jobs) end(x *job, report *Report, err error, cancelled bool) {
 		log.Info("export is over", "reason", err)
 	default:
 		log.Error("export is over", "reason", err)
-	}
-	if err != nil {
-		_ = os.RemoveAll(x.dir)
 	}
 	j.tidy()
 }
