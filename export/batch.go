@@ -239,16 +239,7 @@ func (x *runner) answer(ctx context.Context, chunks []*chunk) error {
 
 // each lets the workers do n pieces of work, taken in order.
 func (x *runner) each(n int, do func(w *worker, i int)) {
-	var next atomic.Int64
-	var wg sync.WaitGroup
-	for _, w := range x.workers[:min(len(x.workers), n)] {
-		wg.Go(func() {
-			for i := next.Add(1) - 1; i < int64(n); i = next.Add(1) - 1 {
-				do(w, int(i))
-			}
-		})
-	}
-	wg.Wait()
+	inParallel(len(x.workers), n, func(worker, i int) { do(x.workers[worker], i) })
 }
 
 // place is where a row stands.

@@ -287,9 +287,7 @@ func (sc *viewScan) sorted(dst []rowRef, b []byte, some bool) ([]rowRef, error) 
 		}
 		rows = kept
 	}
-	if !sort.SliceIsSorted(rows, func(i, j int) bool { return rows[i].t < rows[j].t }) {
-		sortRows(rows)
-	}
+	sortRows(rows)
 	return rows, nil
 }
 
