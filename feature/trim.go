@@ -307,6 +307,15 @@ func (t *trimmer) drop(level int, e *entry) error {
 	return nil
 }
 
+// under lets visit look at the node below an entry.
+func (t *trimmer) under(e *entry, visit func(*node) error) error {
+	child, err := t.node(e)
+	if err != nil {
+		return err
+	}
+	return visit(child)
+}
+
 func (t *trimmer) node(e *entry) (*node, error) {
 	b, err := t.w.get(e.id)
 	if err != nil {

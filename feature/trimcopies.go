@@ -53,11 +53,7 @@ func (w *tieWalk) node(n *node) error {
 			return nil
 		}
 		if n.level > 0 {
-			child, err := w.t.node(e)
-			if err == nil {
-				err = w.node(child)
-			}
-			if err != nil {
+			if err := w.t.under(e, w.node); err != nil {
 				return err
 			}
 			continue

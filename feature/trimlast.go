@@ -142,11 +142,7 @@ func (t *trimmer) offerBelow(found []lastRows, n *node) error {
 			return nil
 		}
 		if n.level > 0 {
-			child, err := t.node(e)
-			if err == nil {
-				err = t.offerBelow(found, child)
-			}
-			if err != nil {
+			if err := t.under(e, func(child *node) error { return t.offerBelow(found, child) }); err != nil {
 				return err
 			}
 			continue

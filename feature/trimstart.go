@@ -116,11 +116,7 @@ func (p *beginning) settle(n *node) error {
 			p.settled = e.minT
 			return nil
 		}
-		child, err := p.t.node(e)
-		if err == nil {
-			err = p.settle(child)
-		}
-		if err != nil {
+		if err := p.t.under(e, p.settle); err != nil {
 			return err
 		}
 	}
@@ -141,11 +137,7 @@ func (p *beginning) align(n *node) error {
 		case n.level == 0:
 			p.end = e.minT
 		default:
-			child, err := p.t.node(e)
-			if err == nil {
-				err = p.align(child)
-			}
-			if err != nil {
+			if err := p.t.under(e, p.align); err != nil {
 				return err
 			}
 		}
