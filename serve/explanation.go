@@ -100,13 +100,13 @@ type ExplainedSummary struct {
 // Explained writes x as /v1/explain answers it; sel is what it was asked with.
 func Explained(x *feature.Explanation, sel *feature.Selector) *Explanation {
 	out := &Explanation{
-		Feature: x.Name, Type: x.Type.String(), Doc: x.Doc, Entity: named(sel.Keys, x.Keys),
+		Feature: x.Name, Type: x.Type.String(), Doc: x.Doc, Entity: Named(sel.Keys, x.Keys),
 		AsOf: x.Instant.AsOf.String(), AsServed: x.Instant.AsServed,
 		Corrected: explainedValue(x.Corrected), Served: explainedValue(x.AsServed),
 		Expression: x.Computed, Inputs: []ExplainedView{}, Positions: explainedPlaces(x.Positions), Format: x.Format,
 	}
 	if len(sel.Request) > 0 {
-		out.Request = named(sel.Request, x.Request)
+		out.Request = Named(sel.Request, x.Request)
 	}
 	out.ExplainedValue = out.Corrected
 	if x.Instant.AsServed {
@@ -174,7 +174,8 @@ func instantOf(t event.Time) *string {
 	return &s
 }
 
-func named(cols []pipeline.Column, values []event.Value) map[string]json.RawMessage {
+// Named are values by the names of their columns, as JSON; fewer values than columns name fewer.
+func Named(cols []pipeline.Column, values []event.Value) map[string]json.RawMessage {
 	out := map[string]json.RawMessage{}
 	for i, c := range cols {
 		if i < len(values) {

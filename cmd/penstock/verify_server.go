@@ -8,11 +8,9 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/penstock-ml/penstock/event"
 	"github.com/penstock-ml/penstock/export"
 	"github.com/penstock-ml/penstock/feature"
 	"github.com/penstock-ml/penstock/internal/verify"
-	"github.com/penstock-ml/penstock/pipeline"
 	"github.com/penstock-ml/penstock/serve"
 	"github.com/penstock-ml/penstock/state"
 	"github.com/penstock-ml/penstock/stream"
@@ -93,7 +91,7 @@ func explainBy(ctx context.Context, srv *verify.Server) explainer {
 		if err != nil {
 			return nil, err
 		}
-		body := map[string]any{"feature": one.Features[0], "entity": columnsJSON(s.Keys, q.Keys), "as_of": q.AsOf.String(), "as_served": q.Served}
+		body := map[string]any{"feature": one.Features[0], "entity": serve.Named(s.Keys, q.Keys), "as_of": q.AsOf.String(), "as_served": q.Served}
 		if one.Set != "" {
 			body["set"] = one.Set
 		}
@@ -101,7 +99,7 @@ func explainBy(ctx context.Context, srv *verify.Server) explainer {
 			body["view"] = one.View
 		}
 		if len(s.Request) > 0 {
-			body["request"] = columnsJSON(s.Request, q.Request)
+			body["request"] = serve.Named(s.Request, q.Request)
 		}
 		b, err := json.Marshal(body)
 		if err != nil {
@@ -116,13 +114,4 @@ func explainBy(ctx context.Context, srv *verify.Server) explainer {
 		}
 		return x, nil
 	}
-}
-
-// columnsJSON are values by the names of their columns.
-func columnsJSON(cols []pipeline.Column, values []event.Value) map[string]json.RawMessage {
-	out := map[string]json.RawMessage{}
-	for i, c := range cols {
-		out[c.Name] = event.AppendJSON(nil, values[i])
-	}
-	return out
 }
