@@ -144,7 +144,7 @@ func (s *arrowSpine) read(c *chunk) (err error) {
 		n := min(c.most-c.rows, int(s.rec.NumRows())-s.at, 256)
 		for i, value := range s.from {
 			for r := s.at; r < s.at+n; r++ {
-				c.vals[i] = append(c.vals[i], c.ownValue(value(r)))
+				c.put(i, value(r))
 			}
 		}
 		s.at += n

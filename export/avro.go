@@ -79,7 +79,7 @@ func (s *avroSpine) read(c *chunk) error {
 					return mistake("row", "", "spine %s: row %d: column %q: %v", s.name, s.row+1, s.cols[i].name, err)
 				}
 			}
-			c.vals[i] = append(c.vals[i], v)
+			c.put(i, v)
 		}
 		c.rows++
 		s.row++

@@ -38,7 +38,7 @@ type runner struct {
 	out     sink
 	report  *Report
 	workers []*worker
-	answers [][]event.Value // of the chunk that is being written
+	answers []series // of the chunk that is being written
 	status  [][]feature.Status
 
 	budget   int64 // bytes of chunks
@@ -61,7 +61,7 @@ func run(ctx context.Context, cfg *Config, sp spine, l *layout, out sink, report
 	for range cfg.Workers {
 		x.workers = append(x.workers, &worker{cfg: cfg, l: l, reader: cfg.Cut.NewReader(), differ: make([]int64, len(l.names))})
 	}
-	x.answers, x.status = make([][]event.Value, len(l.names)), make([][]feature.Status, len(l.names))
+	x.answers, x.status = make([]series, len(l.names)), make([][]feature.Status, len(l.names))
 	x.spread = slices.ContainsFunc(l.types, func(t event.Type) bool { return inText(t.Kind) })
 	var answered []*chunk
 	for {
@@ -148,7 +148,7 @@ func (x *runner) sizeOf(c *chunk) int64 {
 	}
 	size := int64(c.owned)
 	for i := range c.vals {
-		size += 32 * int64(len(c.vals[i]))
+		size += c.vals[i].size()
 	}
 	for i := range c.raw {
 		size += 24*int64(len(c.raw[i].vals)) + 4*int64(c.rows)
@@ -180,13 +180,16 @@ func (x *runner) write(ctx context.Context, chunks []*chunk, free chan<- *chunk)
 // spell makes the values of a chunk that is written now.
 func (x *runner) spell(c *chunk) {
 	for f := range x.answers {
-		x.answers[f] = slices.Grow(x.answers[f][:0], c.rows)[:c.rows]
-		x.status[f] = slices.Grow(x.status[f][:0], c.rows)[:c.rows]
-		for r := range c.rows {
-			x.answers[f][r], x.status[f][r] = c.cells.at(r, f), c.cells.status[r*c.cells.width+f]
+		c.cells.column(f, c.rows, &x.answers[f])
+		x.status[f] = x.status[f][:0]
+		if x.l.status { // else nobody reads them
+			for r := range c.rows {
+				x.status[f] = append(x.status[f], c.cells.status[r*c.cells.width+f])
+			}
 		}
-		c.answers[f], c.status[f] = x.answers[f], x.status[f]
+		c.status[f] = x.status[f]
 	}
+	c.answers = x.answers
 }
 
 // answer answers all rows of chunks: first their inputs are read, then the rows by entity.
@@ -326,6 +329,24 @@ func (x *cells) at(r, f int) event.Value {
 		v.Str = x.text[r*x.held+x.texts[f]]
 	}
 	return v
+}
+
+// column makes of feature f what stands in the table.
+func (x *cells) column(f, rows int, to *series) {
+	to.reset()
+	to.kinds, to.nums = slices.Grow(to.kinds, rows)[:rows], slices.Grow(to.nums, rows)[:rows]
+	for r, at := 0, f; r < rows; r, at = r+1, at+x.width {
+		to.kinds[r], to.nums[r] = x.kinds[at], x.nums[at]
+	}
+	place := x.texts[f]
+	if place < 0 {
+		return
+	}
+	to.ends = slices.Grow(to.ends, rows)[:rows]
+	for r := range rows {
+		to.text = append(to.text, x.text[r*x.held+place]...)
+		to.ends[r] = len(to.text)
+	}
 }
 
 func (x *cells) grow(rows int) {

@@ -13,8 +13,8 @@ func (c *chunk) retain(l *layout, keep []bool) {
 		return
 	}
 	for i := range c.vals {
-		if len(c.vals[i]) == n { // columns that are only carried have no values
-			c.vals[i] = retained(c.vals[i], keep, 1)
+		if c.vals[i].len() == n { // columns that are only carried have no values
+			c.vals[i].retain(keep)
 		}
 	}
 	for i := range c.raw {
@@ -49,10 +49,11 @@ func (c *rawColumn) retain(keep []bool) {
 	c.vals, c.ends = vals, ends
 }
 
-// pick makes into hold some rows of c, whose values it shares.
+// pick makes into hold some rows of c, whose Parquet values it shares.
 func (c *chunk) pick(into *chunk, rows []int32) {
 	into.first, into.rows = c.first, len(rows)
-	into.vals, into.answers, into.status = picked(into.vals, c.vals, rows), picked(into.answers, c.answers, rows), picked(into.status, c.status, rows)
+	into.vals, into.answers = pickedSeries(into.vals, c.vals, rows), pickedSeries(into.answers, c.answers, rows)
+	into.status = picked(into.status, c.status, rows)
 	if c.raw == nil {
 		return
 	}
@@ -87,6 +88,18 @@ func picked[T any](into, from [][]T, rows []int32) [][]T {
 		}
 		for _, r := range rows {
 			into[i] = append(into[i], from[i][r])
+		}
+	}
+	return into
+}
+
+func pickedSeries(into, from []series, rows []int32) []series {
+	if into == nil {
+		into = make([]series, len(from))
+	}
+	for i := range from {
+		if into[i].reset(); from[i].len() > 0 { // else a column that is only carried
+			into[i].appendRows(&from[i], rows)
 		}
 	}
 	return into

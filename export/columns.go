@@ -53,27 +53,45 @@ func (l *layout) columns() []column {
 // cell is the value of column i of the table in row r.
 func (c *chunk) cell(l *layout, i, r int) event.Value {
 	if i < len(l.spine) {
-		return c.vals[i][r]
+		return c.vals[i].at(r)
 	}
 	if i -= len(l.spine); i < len(l.names) {
-		return c.answers[i][r]
+		return c.answers[i].at(r)
 	}
 	return event.StringOf(c.status[i-len(l.names)][r].String())
 }
 
-// column is the cells of some rows of column i of the table.
-func (c *chunk) column(l *layout, i, from, to int) []event.Value {
+// column is the cells of column i of the table.
+func (c *chunk) column(l *layout, i int) *series {
 	if i < len(l.spine) {
-		return c.vals[i][from:to]
+		return &c.vals[i]
 	}
 	if i -= len(l.spine); i < len(l.names) {
-		return c.answers[i][from:to]
+		return &c.answers[i]
 	}
-	out := make([]event.Value, to-from)
-	for r, s := range c.status[i-len(l.names)][from:to] {
-		out[r] = event.StringOf(s.String())
+	out := &series{}
+	for _, s := range c.status[i-len(l.names)] {
+		out.append(event.StringOf(s.String()))
 	}
 	return out
+}
+
+// bytesOf is how much text some cells of column i hold.
+func (c *chunk) bytesOf(l *layout, i, from, to int) (n int) {
+	if at := i - len(l.spine) - len(l.names); at >= 0 {
+		for _, s := range c.status[at][from:to] {
+			n += len(s.String())
+		}
+		return n
+	}
+	ends := c.column(l, i).ends
+	switch {
+	case len(ends) == 0 || from == to:
+		return 0
+	case from == 0:
+		return ends[to-1]
+	}
+	return ends[to-1] - ends[from-1]
 }
 
 // fits tells whether a value can stand in a column of a kind.

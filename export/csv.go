@@ -81,7 +81,7 @@ func (s *csvSpine) read(c *chunk) error {
 			}
 		}
 		for i, text := range record {
-			c.vals[i] = append(c.vals[i], event.StringOf(c.own(text)))
+			c.put(i, event.StringOf(text))
 		}
 		c.rows++
 		s.row++

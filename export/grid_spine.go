@@ -88,9 +88,9 @@ func (s *gridSpine) read(c *chunk) error {
 		for i, col := range s.of.Columns {
 			v := event.TimestampOf(t)
 			if !col.Time {
-				v = c.ownValue(s.entity[col.Key])
+				v = s.entity[col.Key]
 			}
-			c.vals[i] = append(c.vals[i], v)
+			c.put(i, v)
 		}
 		c.rows++
 		s.row++

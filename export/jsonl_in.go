@@ -25,6 +25,8 @@ type jsonlSpine struct {
 	at   map[string]int
 	seen map[string]struct{} // the names of the line
 	row  int64
+
+	values []event.Value // of the line, by column
 }
 
 // bytesOfLine bounds a line.
@@ -38,7 +40,7 @@ func newJSONLSpine(f *os.File, path, name string) (*jsonlSpine, error) {
 	if err := s.learn(); err != nil {
 		return nil, err
 	}
-	s.row = 0
+	s.row, s.values = 0, make([]event.Value, len(s.cols))
 	return s, s.rewind()
 }
 
@@ -150,33 +152,30 @@ func (s *jsonlSpine) close() error {
 func (s *jsonlSpine) read(c *chunk) error {
 	c.first = s.row + 1
 	for c.rows < c.most {
-		for i := range c.vals {
-			c.vals[i] = append(c.vals[i][:c.rows], event.Value{})
-		}
+		clear(s.values)
 		err := s.object(func(name string, value []byte) error {
 			i, ok := s.at[name]
 			if !ok {
 				return errors.New("the spine was changed while it was read")
 			}
-			c.vals[i][c.rows] = c.jsonValue(value, s.cols[i].typ.Kind)
+			s.values[i] = jsonValue(value, s.cols[i].typ.Kind)
 			return nil
 		})
-		if err != nil {
-			for i := range c.vals {
-				c.vals[i] = c.vals[i][:c.rows]
-			}
-			if errors.Is(err, io.EOF) {
-				return nil
-			}
+		if errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
 			return err
+		}
+		for i := range s.values {
+			c.put(i, s.values[i])
 		}
 		c.rows++
 	}
 	return nil
 }
 
-// jsonValue is a value of a column's kind; learn has seen that it can be.
-func (c *chunk) jsonValue(value []byte, kind event.Kind) event.Value {
+// jsonValue is a value of a column's kind; learn has seen that it can be. It aliases the line.
+func jsonValue(value []byte, kind event.Kind) event.Value {
 	switch {
 	case value[0] == 'n':
 		return event.Value{}
@@ -189,9 +188,9 @@ func (c *chunk) jsonValue(value []byte, kind event.Kind) event.Value {
 		f, _ := strconv.ParseFloat(event.Alias(value), 64)
 		return event.DoubleOf(f)
 	case value[0] == '"':
-		return event.StringOf(c.own(text(value)))
+		return event.StringOf(text(value))
 	}
-	return event.StringOf(c.own(event.Alias(value)))
+	return event.StringOf(event.Alias(value))
 }
 
 // object calls f with the members of the next line's object.

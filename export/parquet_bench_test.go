@@ -38,17 +38,17 @@ func tableOfTwelve(rows int) (*layout, []*chunk) {
 		c := newChunk(l)
 		c.first = int64(row) + 1
 		for f := range c.answers {
-			c.answers[f], c.status[f] = make([]event.Value, 0, c.most), make([]feature.Status, c.most)
+			c.status[f] = make([]feature.Status, c.most)
 		}
 		for ; c.rows < c.most && row < rows; c.rows++ {
 			u := zipf.Uint64()
-			c.vals[0] = append(c.vals[0], event.StringOf(fmt.Sprintf("user-%07d", u)))
-			c.vals[1] = append(c.vals[1], event.TimestampOf(event.Time(1_700_000_000_000_000+rng.Int64N(7_200_000_000))))
-			c.vals[2] = append(c.vals[2], event.LongOf(int64(row)))
-			c.instants = append(c.instants, c.vals[1][c.rows].Time())
+			c.put(0, event.StringOf(fmt.Sprintf("user-%07d", u)))
+			c.put(1, event.TimestampOf(event.Time(1_700_000_000_000_000+rng.Int64N(7_200_000_000))))
+			c.put(2, event.LongOf(int64(row)))
+			c.instants = append(c.instants, c.vals[1].at(c.rows).Time())
 			all := int64(1e6 / float64(u+1) * rng.Float64())
 			for f, name := range l.names {
-				c.answers[f] = append(c.answers[f], answerOf(rng, name, all))
+				c.answers[f].append(answerOf(rng, name, all))
 			}
 			row++
 		}

@@ -3,6 +3,7 @@ package export
 import (
 	"errors"
 	"math"
+	"slices"
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/parquet-go/parquet-go"
@@ -24,58 +25,119 @@ func (s *parquetSink) addColumn(c *chunk, i, from, to int, z *zstd.Encoder) (int
 		err = col.addNested(c.raw[i].of(from, to), z)
 	case s.l.table[i].typ.Elem != nil:
 		t := &s.l.table[i].typ
-		for _, v := range c.column(s.l, i, from, to) {
-			col.row = appendNested(col.row[:0], v, t, 0)
-			if err = col.addNested(col.row, z); err != nil {
-				break
-			}
+		vals := c.column(s.l, i)
+		for r := from; r < to && err == nil; r++ {
+			col.row = appendNested(col.row[:0], vals.at(r), t, 0)
+			err = col.addNested(col.row, z)
 		}
 	default:
-		var bad int
-		bad, err = col.leaves[0].addCells(c.column(s.l, i, from, to), s.l.table[i].typ.Kind, z)
-		if bad >= 0 {
-			return from + bad, err
-		}
+		return col.leaves[0].addCells(c.column(s.l, i), from, to, s.l.table[i].typ.Kind, z)
 	}
 	return -1, err
 }
 
 // addCells adds values of a kind. Of an error it tells at which of them, or -1.
-func (w *leafColumn) addCells(vals []event.Value, kind event.Kind, z *zstd.Encoder) (int, error) {
-	for r := range vals {
-		v := &vals[r]
+func (w *leafColumn) addCells(vals *series, from, to int, kind event.Kind, z *zstd.Encoder) (int, error) {
+	for from < to {
 		if w.full() {
 			if err := w.endRows(z); err != nil {
 				return -1, err
 			}
 		}
-		switch {
-		case v.Kind == event.Null:
-			if w.def == 0 {
-				return r, errNull
+		n := min(to-from, levelsOfPage-len(w.defs))
+		if w.kind == parquet.ByteArray {
+			n = w.addTexts(vals, from, n)
+		} else {
+			n = w.addNumbers(vals, from, n, kind)
+		}
+		if from += n; n == 0 {
+			if v := vals.at(from); !v.IsNull() {
+				return from, fits(v, kind)
 			}
+			return from, errNull
+		}
+	}
+	w.rows = len(w.defs)
+	return -1, nil
+}
+
+// addNumbers adds values up to one that cannot be written; it tells how many.
+func (w *leafColumn) addNumbers(vals *series, from, n int, kind event.Kind) int {
+	kinds, nulls := vals.kinds[from:from+n], 0
+	for r, k := range kinds {
+		if k == kind {
+			continue
+		}
+		if k != event.Null || w.def == 0 {
+			n = r
+			break
+		}
+		nulls++
+	}
+	w.values += n - nulls
+	at := len(w.defs)
+	w.defs = slices.Grow(w.defs, n)[:at+n]
+	defs := w.defs[at:]
+	if nulls == n {
+		clear(defs)
+		return n
+	}
+	nums := vals.nums[from : from+n]
+	if nulls == 0 {
+		for r := range defs {
+			defs[r] = w.def
+		}
+		w.nums = append(w.nums, nums...)
+	} else {
+		for r, k := range kinds[:n] {
+			if defs[r] = 0; k != event.Null {
+				defs[r] = w.def
+				w.nums = append(w.nums, nums[r])
+			}
+		}
+	}
+	w.narrow(w.nums[len(w.nums)-(n-nulls):])
+	return n
+}
+
+// narrow makes of numbers what the column holds.
+func (w *leafColumn) narrow(nums []uint64) {
+	switch w.kind {
+	case parquet.Float:
+		for i, x := range nums {
+			nums[i] = uint64(math.Float32bits(float32(math.Float64frombits(x))))
+		}
+	case parquet.Int32:
+		for i, x := range nums {
+			nums[i] = uint64(uint32(x))
+		}
+	}
+}
+
+// addTexts adds values, up to one that cannot be written or the end of a page; it tells how many.
+func (w *leafColumn) addTexts(vals *series, from, n int) int {
+	plain := len(vals.ends) > 0
+	for r := from; r < from+n; r++ {
+		if len(w.text) >= bytesOfPage {
+			return r - from
+		}
+		switch k := vals.kinds[r]; {
+		case k == event.Null && w.def == 0:
+			return r - from
+		case k == event.Null:
 			w.defs = append(w.defs, 0)
 			continue
-		case w.kind == parquet.ByteArray:
-			text := v.Str
-			if v.Kind != event.String && v.Kind != event.Bytes {
-				text = v.String()
-			}
-			w.addText(text)
-		case v.Kind != kind:
-			return r, fits(*v, kind)
-		case w.kind == parquet.Float:
-			w.nums = append(w.nums, uint64(math.Float32bits(float32(v.Double()))))
-		case w.kind == parquet.Int32:
-			w.nums = append(w.nums, uint64(uint32(v.Num)))
+		case k != event.String && k != event.Bytes:
+			w.addText(vals.at(r).String())
+		case plain:
+			w.addText(vals.textAt(r))
 		default:
-			w.nums = append(w.nums, v.Num)
+			w.addText("")
 		}
 		w.defs = append(w.defs, w.def)
 		w.values++
 	}
-	w.rows = len(w.defs)
-	return -1, nil
+	return n
 }
 
 // endRows ends a page of a flat column between two rows.

@@ -235,7 +235,7 @@ func (in *parquetInput) take(c *chunk, i, n int) error {
 				if !vals[k].IsNull() {
 					value = in.read(vals[k])
 				}
-				c.vals[i] = append(c.vals[i], value)
+				c.put(i, value)
 			}
 			if in.exact {
 				continue

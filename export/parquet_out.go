@@ -184,9 +184,7 @@ func (s *parquetSink) sizeOf(c *chunk, from, to int) int {
 		}
 		size += 8 * (to - from)
 		if s.cols[i].kind == parquet.ByteArray || s.cols[i].kind < 0 {
-			for _, v := range c.column(s.l, i, from, to) {
-				size += len(v.Str)
-			}
+			size += c.bytesOf(s.l, i, from, to)
 		}
 	}
 	return size

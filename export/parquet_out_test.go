@@ -116,7 +116,7 @@ func (d *drawnTable) bytesOf(t *testing.T, workers, chunk, group int) []byte {
 	for from := 0; from < d.rows; from += chunk {
 		c := chunkOf(d.l, min(chunk, d.rows-from))
 		for i := range d.vals {
-			c.vals[i] = d.vals[i][from : from+c.rows]
+			c.vals[i] = seriesOf(d.vals[i][from : from+c.rows])
 		}
 		if err := s.write(c); err != nil {
 			t.Fatal(err)
@@ -351,7 +351,14 @@ func (b *drawnBounds) within(low, high []byte, nulls int64, kind event.Kind) boo
 }
 
 func chunkOf(l *layout, rows int) *chunk {
-	return &chunk{first: 1, rows: rows, vals: make([][]event.Value, len(l.spine))}
+	return &chunk{first: 1, rows: rows, vals: make([]series, len(l.spine))}
+}
+
+func seriesOf(vals []event.Value) (s series) {
+	for _, v := range vals {
+		s.append(v)
+	}
+	return s
 }
 
 // TestParquetOut: what is written is read, in pages and row groups that end anywhere.

@@ -22,11 +22,7 @@ func (r *Report) add(c *chunk) {
 	}
 	r.countMissing(c)
 	for f := range r.Features {
-		for _, v := range c.answers[f] {
-			if v.IsNull() {
-				r.Features[f].Nulls++
-			}
-		}
+		r.Features[f].Nulls += int64(c.answers[f].nulls())
 	}
 }
 
@@ -86,12 +82,12 @@ func (w *worker) plainInputs(c *chunk) bool {
 	if w.l.spine[w.l.time].typ.Kind != event.Timestamp {
 		return false
 	}
+	instants := &c.vals[w.l.time]
 	for r := range c.rows {
-		v := &c.vals[w.l.time][r]
-		if v.Kind != event.Timestamp {
+		if instants.kinds[r] != event.Timestamp {
 			return false
 		}
-		c.instants = append(c.instants, v.Time())
+		c.instants = append(c.instants, event.Time(instants.nums[r]))
 	}
 	return w.plainColumns(c, w.l.keys, c.keys) && w.plainColumns(c, w.l.req, c.req)
 }
@@ -104,11 +100,11 @@ func (w *worker) plainColumns(c *chunk, ins []input, to []event.Value) bool {
 			return false
 		}
 		for r := range c.rows {
-			v := &c.vals[in.col][r]
+			v := c.vals[in.col].at(r)
 			if v.Kind != kind || kind == event.String && v.Str == "" {
 				return false
 			}
-			to[at] = *v
+			to[at] = v
 			at += len(ins)
 		}
 	}
@@ -116,7 +112,7 @@ func (w *worker) plainColumns(c *chunk, ins []input, to []event.Value) bool {
 }
 
 func (w *worker) input(c *chunk, row int, in input) (event.Value, error) {
-	v, isNull := c.vals[in.col][row], w.isNull(c, row, in)
+	v, isNull := c.vals[in.col].at(row), w.isNull(c, row, in)
 	err := errors.New("it is null")
 	switch {
 	case !isNull:
@@ -138,7 +134,7 @@ func (w *worker) input(c *chunk, row int, in input) (event.Value, error) {
 }
 
 func (w *worker) isNull(c *chunk, row int, in input) bool {
-	v := c.vals[in.col][row]
+	v := c.vals[in.col].at(row)
 	return v.IsNull() || v.Kind == event.String && v.Str == "" && (in.want.Kind != event.String || w.emptyIsNull())
 }
 

@@ -210,7 +210,7 @@ func (s *shaper) fetch() error {
 func (s *shaper) sizeOf(c *chunk) int64 {
 	size := int64(c.owned)
 	for i := range c.vals {
-		size += 32 * int64(len(c.vals[i]))
+		size += c.vals[i].size()
 	}
 	for i := range c.raw {
 		size += 24 * int64(len(c.raw[i].vals))
@@ -374,19 +374,19 @@ func (s *shaper) report(r *Report, paths, names []string) {
 // fill adds the columns behind those of the spine.
 func (s *shaper) fill(c *chunk) {
 	for i := s.own; i < len(c.vals); i++ {
-		c.vals[i] = c.vals[i][:0]
+		c.vals[i].reset()
 	}
 	for r := range c.rows {
 		at := s.own
 		put := func(v event.Value) {
-			c.vals[at] = append(c.vals[at], v)
+			c.put(at, v)
 			at++
 		}
 		for i, l := range s.x.Labels {
 			if !s.keep[r] {
 				put(event.Value{})
 			} else {
-				put(c.ownValue(s.labels.value(i, r)))
+				put(s.labels.value(i, r))
 				s.labels.count(i, r)
 			}
 			if s.x.KeepUnripe {

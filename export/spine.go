@@ -71,14 +71,14 @@ type chunk struct {
 	first int64 // number of its first row, from 1
 	rows  int
 	most  int // rows it may hold
-	vals  [][]event.Value
+	vals  []series
 	raw   []rawColumn // of a Parquet spine: what is carried, as it was
-	arena []byte      // behind the strings of vals, keys and req
+	arena []byte      // behind the texts of raw
 
 	instants []event.Time
 	keys     []event.Value      // rows × keys
 	req      []event.Value      // rows × request columns
-	answers  [][]event.Value    // while the chunk is written
+	answers  []series           // while the chunk is written
 	status   [][]feature.Status // the same
 
 	ready bool   // instants, keys and req are read
@@ -105,8 +105,8 @@ func newChunk(l *layout) *chunk {
 	width := len(l.spine) + 2*len(l.names) + len(l.keys) + len(l.req)
 	c := &chunk{
 		most:    min(max(cellsOfChunk/width, 256), 32<<10),
-		vals:    make([][]event.Value, len(l.spine)),
-		answers: make([][]event.Value, len(l.names)),
+		vals:    make([]series, len(l.spine)),
+		answers: make([]series, len(l.names)),
 		status:  make([][]feature.Status, len(l.names)),
 		cells:   newCells(l.types),
 	}
@@ -117,7 +117,7 @@ func newChunk(l *layout) *chunk {
 func (c *chunk) reset() {
 	c.rows = 0
 	for i := range c.vals {
-		c.vals[i] = c.vals[i][:0]
+		c.vals[i].reset()
 	}
 	for i := range c.raw {
 		c.raw[i].vals, c.raw[i].ends = c.raw[i].vals[:0], c.raw[i].ends[:0]
@@ -143,8 +143,8 @@ func (c *chunk) own(s string) string {
 	return event.Alias(c.arena[n:])
 }
 
-// ownValue copies what v points to into the chunk.
-func (c *chunk) ownValue(v event.Value) event.Value {
-	v.Str = c.own(v.Str)
-	return v
+// put adds a value to a column, and copies what it points to.
+func (c *chunk) put(i int, v event.Value) {
+	c.vals[i].append(v)
+	c.owned += len(v.Str)
 }

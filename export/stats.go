@@ -98,15 +98,15 @@ func (s *tableStats) addColumn(c *chunk, i int) {
 		return
 	}
 	blank := s.blank && i < len(s.l.spine)
-	vals := c.column(s.l, i, 0, c.rows)
-	for r := range vals {
-		v := &vals[r]
+	vals := c.column(s.l, i)
+	for r := range c.rows {
+		v := vals.at(r)
 		if v.Kind == event.Null || blank && v.Kind == event.String && v.Str == "" {
 			col.nulls++
 			continue
 		}
-		col.hashes.add(hashOf(v))
-		if x, ok := numberOf(v); ok {
+		col.hashes.add(hashOf(&v))
+		if x, ok := numberOf(&v); ok {
 			col.number(x)
 		}
 	}
@@ -122,7 +122,7 @@ func (s *tableStats) cell(c *chunk, i, r int) event.Value {
 }
 
 // carried tells whether a column is written as it was read, with no values of ours.
-func (l *layout) carried(c *chunk, i int) bool { return i < len(c.raw) && len(c.vals[i]) < c.rows }
+func (l *layout) carried(c *chunk, i int) bool { return i < len(c.raw) && c.vals[i].len() < c.rows }
 
 // nulls counts the rows of a carried column that hold nothing.
 func (c *rawColumn) nulls() (n int64) {

@@ -200,7 +200,7 @@ func TestSampleDoesNotGrow(t *testing.T) {
 		s.most = 500
 		for done := 0; done < 50_000; {
 			n := min(rows, 50_000-done)
-			s.add(&chunk{rows: n, vals: [][]event.Value{longs(done, n)}})
+			s.add(&chunk{rows: n, vals: []series{seriesOf(longs(done, n))}})
 			done += n
 		}
 		s.prune()

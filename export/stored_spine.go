@@ -49,11 +49,11 @@ func (s *storedSpine) read(c *chunk) error {
 		for i, col := range s.of.Columns {
 			switch {
 			case col.Time:
-				c.vals[i] = append(c.vals[i], event.TimestampOf(r.Row.Time))
+				c.put(i, event.TimestampOf(r.Row.Time))
 			case col.Key >= 0:
-				c.vals[i] = append(c.vals[i], c.ownValue(r.Keys[col.Key]))
+				c.put(i, r.Keys[col.Key])
 			default:
-				c.vals[i] = append(c.vals[i], c.ownValue(r.Row.Values[col.Input]))
+				c.put(i, r.Row.Values[col.Input])
 			}
 		}
 		c.rows++

@@ -48,7 +48,7 @@ func (t *Table) Nested(column int) bool { return t.sp.columns()[column].nested }
 
 // Each calls f with every row, from number 1; the values are its own for good.
 func (t *Table) Each(f func(row int64, values []event.Value) error) error {
-	c := &chunk{most: 1024, vals: make([][]event.Value, len(t.Columns))}
+	c := &chunk{most: 1024, vals: make([]series, len(t.Columns))}
 	values := make([]event.Value, len(t.Columns))
 	for row := int64(1); ; {
 		c.reset()
@@ -61,8 +61,8 @@ func (t *Table) Each(f func(row int64, values []event.Value) error) error {
 		for i := range c.rows {
 			for j := range values {
 				values[j] = event.Value{}
-				if len(c.vals[j]) > i {
-					values[j] = c.vals[j][i]
+				if c.vals[j].len() > i {
+					values[j] = c.vals[j].at(i)
 				}
 			}
 			if err := f(row, values); err != nil {
