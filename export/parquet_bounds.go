@@ -83,14 +83,13 @@ func (w *leafColumn) bound(nulls int) {
 func (w *leafColumn) bounds() (low, high []byte, ok bool) {
 	switch w.order {
 	case signedOrder:
-		low, high = spread(w, func(x uint64) int64 {
-			if w.kind == parquet.Int32 {
-				return int64(int32(x))
-			}
-			return int64(x)
-		}, func(x int64) uint64 { return uint64(x) })
+		if w.kind == parquet.Int32 {
+			low, high = spread[int32](w)
+		} else {
+			low, high = spread[int64](w)
+		}
 	case unsignedOrder:
-		low, high = spread(w, func(x uint64) uint64 { return x }, func(x uint64) uint64 { return x })
+		low, high = spread[uint64](w)
 	case floatOrder:
 		return w.boundsOfFloats()
 	case byteOrder:
@@ -99,17 +98,16 @@ func (w *leafColumn) bounds() (low, high []byte, ok bool) {
 	return low, high, len(w.nums) > 0
 }
 
-func spread[T cmp.Ordered](w *leafColumn, number func(uint64) T, bits func(T) uint64) (low, high []byte) {
+func spread[T int32 | int64 | uint64](w *leafColumn) (low, high []byte) {
 	if len(w.nums) == 0 {
 		return nil, nil
 	}
-	least := number(w.nums[0])
+	least := T(w.nums[0])
 	most := least
 	for _, n := range w.nums {
-		x := number(n)
-		least, most = min(least, x), max(most, x)
+		least, most = min(least, T(n)), max(most, T(n))
 	}
-	return w.appendPlain(nil, []uint64{bits(least)}, nil), w.appendPlain(nil, []uint64{bits(most)}, nil)
+	return w.appendPlain(nil, []uint64{uint64(least)}, nil), w.appendPlain(nil, []uint64{uint64(most)}, nil)
 }
 
 func (w *leafColumn) boundsOfFloats() (low, high []byte, ok bool) {

@@ -74,7 +74,13 @@ func (s *parquetSink) putLeaf(w *leafColumn, dict []byte) (*leafIndex, error) {
 		x.bounds = &index
 		w.meta.Statistics.MinValue, w.meta.Statistics.MaxValue = w.low, w.high
 	}
-	return x, s.put(w.out)
+	for _, page := range w.out {
+		if err := s.put(page); err != nil {
+			return nil, err
+		}
+	}
+	clear(w.out)
+	return x, nil
 }
 
 func (s *parquetSink) put(b []byte) error {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"math"
+	"slices"
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/parquet-go/parquet-go"
@@ -41,10 +42,11 @@ type leafColumn struct {
 	pages int         // that it has encoded
 
 	// Of the row group:
-	out   []byte // pages
+	out   [][]byte // pages
+	size  int64    // of out
 	meta  format.ColumnMetaData
 	index format.ColumnIndex
-	place format.OffsetIndex // by offset in out, until it is written
+	place format.OffsetIndex // counted from the first page, until it is written
 	total int64              // rows in pages
 	low   []byte             // the least value, as statistics have it
 	high  []byte
@@ -70,7 +72,7 @@ func (w *leafColumn) reset() {
 	if w.kind != parquet.Boolean && !w.fixed {
 		w.dict = &dictionary{}
 	}
-	w.out, w.total, w.low, w.high, w.blind = w.out[:0], 0, nil, nil, w.order == noOrder
+	w.out, w.size, w.total, w.low, w.high, w.blind = w.out[:0], 0, 0, nil, nil, w.order == noOrder
 	w.meta = format.ColumnMetaData{Type: format.Type(w.kind), PathInSchema: w.path, Codec: format.Zstd}
 	w.index, w.place = format.ColumnIndex{}, format.OffsetIndex{}
 }
@@ -122,13 +124,14 @@ func (w *leafColumn) flush(z *zstd.Encoder) error {
 		NumValues: int32(len(w.defs)), NumNulls: int32(nulls), NumRows: int32(w.rows), Encoding: encoding,
 		DefinitionLevelsByteLength: int32(len(defs)), RepetitionLevelsByteLength: int32(len(reps)), IsCompressed: thrift.New(true),
 	})}
-	at := len(w.out)
-	if err := w.page(&header, z, reps, defs); err != nil {
+	page, err := w.page(&header, z, reps, defs)
+	if err != nil {
 		return err
 	}
 	w.place.PageLocations = append(w.place.PageLocations, format.PageLocation{
-		Offset: int64(at), CompressedPageSize: int32(len(w.out) - at), FirstRowIndex: w.total,
+		Offset: w.size, CompressedPageSize: int32(len(page)), FirstRowIndex: w.total,
 	})
+	w.out, w.size = append(w.out, page), w.size+int64(len(page))
 	w.meta.NumValues += int64(len(w.defs))
 	w.meta.Statistics.NullCount += int64(nulls)
 	w.bound(nulls)
@@ -137,23 +140,21 @@ func (w *leafColumn) flush(z *zstd.Encoder) error {
 	return nil
 }
 
-// page appends a page of what stands in packed.
-func (w *leafColumn) page(header *format.PageHeader, z *zstd.Encoder, reps, defs []byte) error {
+// page is a page of what stands in packed.
+func (w *leafColumn) page(header *format.PageHeader, z *zstd.Encoder, reps, defs []byte) ([]byte, error) {
 	w.body = z.EncodeAll(w.packed, w.body[:0])
 	body := w.body
 	size := len(reps) + len(defs)
 	if size+max(len(body), len(w.packed)) > math.MaxInt32 {
-		return fmt.Errorf("a page of column %q is too long", w.path[0])
+		return nil, fmt.Errorf("a page of column %q is too long", w.path[0])
 	}
 	header.UncompressedPageSize, header.CompressedPageSize = int32(size+len(w.packed)), int32(size+len(body))
 	header.CRC = int32(crc32.Update(crc32.Update(crc32.ChecksumIEEE(reps), crc32.IEEETable, defs), crc32.IEEETable, body))
 	var b bytes.Buffer
 	if err := thrift.NewEncoder(new(thrift.CompactProtocol).NewWriter(&b)).Encode(header); err != nil {
-		return fmt.Errorf("encode the header of a page: %w", err)
+		return nil, fmt.Errorf("encode the header of a page: %w", err)
 	}
-	for _, part := range [][]byte{b.Bytes(), reps, defs, body} {
-		w.out = append(w.out, part...)
-	}
+	page := slices.Concat(b.Bytes(), reps, defs, body)
 	w.meta.TotalUncompressedSize += int64(b.Len() + size + len(w.packed))
 	w.meta.TotalCompressedSize += int64(b.Len() + size + len(body))
 	stats := format.PageEncodingStats{PageType: header.Type, Encoding: format.Plain, Count: 1}
@@ -163,11 +164,11 @@ func (w *leafColumn) page(header *format.PageHeader, z *zstd.Encoder, reps, defs
 	for i := range w.meta.EncodingStats {
 		if s := &w.meta.EncodingStats[i]; s.PageType == stats.PageType && s.Encoding == stats.Encoding {
 			s.Count++
-			return nil
+			return page, nil
 		}
 	}
 	w.meta.EncodingStats = append(w.meta.EncodingStats, stats)
-	return nil
+	return page, nil
 }
 
 // encodeLevels is the hybrid of runs and packed bits.
@@ -189,7 +190,8 @@ func encodeLevels(levels []byte, most byte) ([]byte, error) {
 	return b, nil
 }
 
-// encode leaves the values of the page in packed: by the dictionary while that pays, else plain.
+// encode leaves the values of the page in packed: by the dictionary while that pays, else whole numbers by their
+// differences, which are short and cost less than to compress them, and the rest plain.
 func (w *leafColumn) encode() (format.Encoding, error) {
 	if w.dict != nil && w.values > 0 {
 		if w.dict.look(w) {
@@ -204,6 +206,10 @@ func (w *leafColumn) encode() (format.Encoding, error) {
 			w.first = w.dict
 		}
 		w.dict = nil
+	}
+	if w.values > 0 && (w.kind == parquet.Int32 || w.kind == parquet.Int64) {
+		w.packed = appendDeltas(w.packed[:0], w.nums, w.kind)
+		return format.DeltaBinaryPacked, nil
 	}
 	w.packed = w.appendPlain(w.packed[:0], w.nums, w.text)
 	return format.Plain, nil
@@ -241,20 +247,26 @@ func (w *leafColumn) finish(z *zstd.Encoder) (dict []byte, err error) {
 	if d == nil && w.pages > 0 {
 		d = w.dict
 	}
+	if d == nil {
+		w.listEncodings()
+		return nil, nil
+	}
+	w.packed = w.appendPlain(w.packed[:0], d.nums, d.text)
+	dict, err = w.page(&format.PageHeader{Type: format.DictionaryPage, DictionaryPageHeader: thrift.New(format.DictionaryPageHeader{
+		NumValues: int32(d.size()), Encoding: format.Plain,
+	})}, z, nil, nil)
+	w.listEncodings()
+	return dict, err
+}
+
+// listEncodings says which encodings the pages have.
+func (w *leafColumn) listEncodings() {
 	if w.def > 0 || w.rep > 0 {
 		w.meta.Encoding = append(w.meta.Encoding, format.RLE)
 	}
-	if d == nil {
-		w.meta.Encoding = append(w.meta.Encoding, format.Plain)
-		return nil, nil
+	for _, s := range w.meta.EncodingStats {
+		if !slices.Contains(w.meta.Encoding, s.Encoding) {
+			w.meta.Encoding = append(w.meta.Encoding, s.Encoding)
+		}
 	}
-	w.meta.Encoding = append(w.meta.Encoding, format.Plain, format.RLEDictionary)
-	pages := w.out
-	w.out = nil
-	w.packed = w.appendPlain(w.packed[:0], d.nums, d.text)
-	err = w.page(&format.PageHeader{Type: format.DictionaryPage, DictionaryPageHeader: thrift.New(format.DictionaryPageHeader{
-		NumValues: int32(d.size()), Encoding: format.Plain,
-	})}, z, nil, nil)
-	dict, w.out = w.out, pages
-	return dict, err
 }
