@@ -34,7 +34,8 @@ type entityIndex struct {
 	root   *node  // of its archive
 	reads  int    // how often it was asked for, one read after the other
 
-	heads headWalk
+	heads  headWalk
+	memory nodeMemory // of the head
 
 	laid, refused, built bool
 
@@ -77,10 +78,11 @@ func (r *Reader) entity(sc *viewScan) (rows []byte, root *node, err error) {
 	}
 	ix.forget()
 	sc.slider.run = 0 // what slid was of another entity, whatever was expected
-	if rows, root, err = r.headBy(&ix.heads); err != nil {
+	if rows, root, err = r.walkedHead(ix); err != nil {
 		return nil, nil, err
 	}
 	ix.known, ix.prefix, ix.rows, ix.root, ix.reads = true, append(ix.prefix[:0], r.prefix...), rows, root, 1
+	r.entities = ix
 	return rows, root, nil
 }
 

@@ -58,8 +58,49 @@ func appendOffsets(dst []byte, offs []offset) []byte {
 
 // reader decodes varints and remembers that it ran out.
 type reader struct {
-	b   []byte
-	bad bool
+	b      []byte
+	bad    bool
+	memory *nodeMemory // for what is decoded; nil: each has its own
+}
+
+// nodeMemory is memory for a node that lives until the next is decoded in it. A nil one is new for each.
+type nodeMemory struct {
+	node    node
+	entries []entry
+	offsets []offset
+}
+
+func (m *nodeMemory) reset() {
+	if m != nil {
+		m.node, m.entries, m.offsets = node{}, m.entries[:0], m.offsets[:0]
+	}
+}
+
+func (m *nodeMemory) newNode() *node {
+	if m == nil {
+		return &node{}
+	}
+	return &m.node
+}
+
+func (m *nodeMemory) newEntries(n int) []entry {
+	if m == nil {
+		return make([]entry, n)
+	}
+	m.entries = resize(m.entries, n)
+	return m.entries
+}
+
+func (m *nodeMemory) newOffsets(n int) []offset {
+	if m == nil {
+		return make([]offset, n)
+	}
+	if n > cap(m.offsets)-len(m.offsets) { // what was given out stays where it is
+		m.offsets = make([]offset, 0, max(n, 2*cap(m.offsets)))
+	}
+	from := len(m.offsets)
+	m.offsets = m.offsets[:from+n]
+	return m.offsets[from : from+n : from+n]
 }
 
 func (r *reader) uvarint() uint64 {
@@ -117,7 +158,7 @@ func (r *reader) offsets() []offset {
 	if n == 0 {
 		return nil
 	}
-	out := make([]offset, n)
+	out := r.memory.newOffsets(n)
 	for i := range out {
 		out[i] = offset{part: int32(r.uvarint()), next: int64(r.uvarint())}
 	}
@@ -126,7 +167,7 @@ func (r *reader) offsets() []offset {
 
 func (r *reader) entries() []entry {
 	n := r.count()
-	out := make([]entry, n)
+	out := r.memory.newEntries(n)
 	for i := range out {
 		out[i] = r.entry()
 	}

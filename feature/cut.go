@@ -123,7 +123,7 @@ func (s *Store) flushForCut(ctx context.Context) error {
 
 // NewReader returns a reader at the cut.
 func (c *Cut) NewReader() *Reader {
-	return &Reader{s: c.s, cut: c, cache: newBlockCache(), scratch: map[*Selector]*scratch{}}
+	return &Reader{s: c.s, cut: c, cache: newBlockCache(), walks: true, scratch: map[*Selector]*scratch{}}
 }
 
 // Offsets lists the cut: source name, partition, offset next to read.

@@ -20,8 +20,21 @@ func FuzzDecode(f *testing.F) {
 	f.Add(appendHead(nil, 7, nil, nil, &node{base: &n.entries[0]}, b))
 	f.Add(appendHead(nil, 7, nil, nil, &node{level: 1, entries: n.entries, base: &n.entries[0]}, nil))
 	f.Add(appendNode([]byte{blockVersion}, n))
+	two := &node{entries: []entry{n.entries[0], {id: 2, minT: 3, maxT: 4, rows: 1, offsets: []offset{{0, 2}, {3, 4}}}}}
+	f.Add(appendHead(nil, 7, []offset{{0, 9}, {1, 8}}, func(int32) int64 { return 0 }, two, b))
+	var memory nodeMemory
+	encode := func(h storedHead) []byte {
+		return appendHead(nil, h.lastID, h.counted, func(int32) int64 { return -1 }, h.root, h.rows)
+	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if h, err := decodeHead(b); err == nil {
+		h, err := decodeHead(b)
+		for range 2 { // in memory that holds another head
+			again, errAgain := memory.decodeHead(b)
+			if (err == nil) != (errAgain == nil) || err == nil && !bytes.Equal(encode(h), encode(again)) {
+				t.Fatalf("%x decodes to %v, %v, and where another was to %v, %v", b, h, err, again, errAgain)
+			}
+		}
+		if err == nil {
 			_, _, _ = h.appendNew(nil, h.rows)
 		}
 		_, _ = decodeNode(b)

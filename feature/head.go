@@ -54,15 +54,19 @@ type storedHead struct {
 	rows    []byte
 }
 
-func decodeHead(b []byte) (storedHead, error) {
-	r := reader{b: b}
+func decodeHead(b []byte) (storedHead, error) { return (*nodeMemory)(nil).decodeHead(b) }
+
+// decodeHead is the function decodeHead; what it returns is valid until it is called again.
+func (m *nodeMemory) decodeHead(b []byte) (storedHead, error) {
+	m.reset()
+	r := reader{b: b, memory: m}
 	if v := r.byte(); v != blockVersion {
 		return storedHead{}, fmt.Errorf("decode head: format %d is not known to this version", v)
 	}
 	h := storedHead{lastID: r.uvarint(), counted: r.offsets()}
 	flags := r.byte()
 	if flags != 0 {
-		h.root = &node{}
+		h.root = m.newNode()
 	}
 	if flags&flagRoot != 0 {
 		h.root.level = int(r.byte())

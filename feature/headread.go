@@ -1,7 +1,9 @@
 package feature
 
 import (
+	"bytes"
 	"errors"
+	"fmt"
 
 	"github.com/penstock-ml/penstock/event"
 	"github.com/penstock-ml/penstock/state"
@@ -10,11 +12,6 @@ import (
 // head finds the rows and the archive's root of r.prefix: in memory, in the state, or in both. What it
 // returns stays valid.
 func (r *Reader) head() (rows []byte, root *node, err error) {
-	return r.headBy(nil)
-}
-
-// headBy is head; in a cut what is not at hand is read by w, if there is one.
-func (r *Reader) headBy(w *headWalk) (rows []byte, root *node, err error) {
 	var fresh []byte // rows of a blind head
 	if r.cut == nil {
 		sh := r.s.shards[r.s.shardOf(prefixSlot(r.prefix))]
@@ -43,12 +40,7 @@ func (r *Reader) headBy(w *headWalk) (rows []byte, root *node, err error) {
 	if x := r.cache.get(r.key); x != nil {
 		return x.bytes, x.node, nil
 	}
-	var b []byte
-	if r.cut != nil && w != nil {
-		b, err = w.get(r.cut, r.key)
-	} else {
-		b, err = r.snapshot().Get(r.key, nil)
-	}
+	b, err := r.snapshot().Get(r.key, nil)
 	if err != nil && !errors.Is(err, state.ErrNotFound) {
 		return nil, nil, err
 	}
@@ -65,4 +57,50 @@ func (r *Reader) headBy(w *headWalk) (rows []byte, root *node, err error) {
 	}
 	r.cache.put(r.key, cachedBlock{bytes: h.rows, node: h.root}, len(b))
 	return h.rows, h.root, nil
+}
+
+// walkedHead is head for who reads entities in order, each once: what it returns is valid until the next call for ix.
+func (r *Reader) walkedHead(ix *entityIndex) (rows []byte, root *node, err error) {
+	r.key = headKey(r.key, event.Alias(r.prefix))
+	if !r.walks || r.trace != nil || !ix.heads.inOrder(r.key) {
+		return r.head()
+	}
+	b, err := ix.heads.get(r.cut, r.key)
+	if errors.Is(err, state.ErrNotFound) {
+		return nil, nil, nil
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	h, err := ix.memory.decodeHead(b)
+	return h.rows, h.root, err
+}
+
+// leaf reads the rows of a leaf; with keep they stay valid until the read ends, else until the next leaf.
+func (r *Reader) leaf(id uint64, keep bool) ([]byte, error) {
+	r.key = blockKey(r.key, event.Alias(r.prefix), id)
+	if x := r.cache.get(r.key); x != nil {
+		return x.bytes, nil
+	}
+	var b []byte
+	var err error
+	switch ix := r.entities; {
+	case ix != nil && bytes.Equal(ix.prefix, r.prefix):
+		b, err = ix.heads.block(r.cut, r.key)
+	case keep || r.cache != nil:
+		b, err = r.snapshot().Get(r.key, nil)
+	default:
+		if b, err = r.snapshot().Get(r.key, r.buf); err == nil {
+			r.buf = b
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read block %d: %w", id, err)
+	}
+	rows, err := leafOf(b)
+	if err != nil {
+		return nil, fmt.Errorf("read block %d: %w", id, err)
+	}
+	r.cache.put(r.key, cachedBlock{bytes: rows}, len(b))
+	return rows, nil
 }

@@ -13,20 +13,22 @@ import (
 
 // Reader reads vectors. Not safe for concurrent use: one per goroutine.
 type Reader struct {
-	s       *Store
-	ctx     context.Context // of the read under way
-	cut     *Cut            // nil: the newest state, memory first
-	scratch map[*Selector]*scratch
-	prefix  []byte
-	key     []byte
-	buf     []byte          // of a leaf
-	snap    *sharedSnapshot // of the read under way
-	cache   *blockCache     // of a cut's reader: what it reads does not change
-	copies  bump            // of heads in memory
-	trace   *trace          // nil but for Explain
-	run     int             // how often Expect was called
-	reads   int             // that were expected then
-	until   event.Time
+	s        *Store
+	ctx      context.Context // of the read under way
+	cut      *Cut            // nil: the newest state, memory first
+	scratch  map[*Selector]*scratch
+	prefix   []byte
+	key      []byte
+	buf      []byte          // of a leaf
+	snap     *sharedSnapshot // of the read under way
+	cache    *blockCache     // of a cut's reader: what it reads does not change
+	copies   bump            // of heads in memory
+	walks    bool            // of a cut: entities are asked for in the state's order, mostly
+	entities *entityIndex    // of the entity whose head was read last, in a cut
+	trace    *trace          // nil but for Explain
+	run      int             // how often Expect was called
+	reads    int             // that were expected then
+	until    event.Time
 }
 
 // scratch is a Reader's memory for one Selector.
@@ -187,31 +189,6 @@ func (r *Reader) endSnapshot() {
 		r.s.snap.release(r.snap)
 		r.snap = nil
 	}
-}
-
-// leaf reads the rows of a leaf; with keep they stay valid until the read ends, else until the next leaf.
-func (r *Reader) leaf(id uint64, keep bool) ([]byte, error) {
-	r.key = blockKey(r.key, event.Alias(r.prefix), id)
-	if x := r.cache.get(r.key); x != nil {
-		return x.bytes, nil
-	}
-	buf := r.buf
-	if keep || r.cache != nil {
-		buf = nil
-	}
-	b, err := r.snapshot().Get(r.key, buf)
-	if err != nil {
-		return nil, fmt.Errorf("read block %d: %w", id, err)
-	}
-	if buf != nil || !keep && r.cache == nil {
-		r.buf = b
-	}
-	rows, err := leafOf(b)
-	if err != nil {
-		return nil, fmt.Errorf("read block %d: %w", id, err)
-	}
-	r.cache.put(r.key, cachedBlock{bytes: rows}, len(b))
-	return rows, nil
 }
 
 // finishView turns what was gathered into values.
