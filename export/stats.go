@@ -1,10 +1,8 @@
 package export
 
 import (
-	"cmp"
 	"math"
 	"slices"
-	"strings"
 
 	"github.com/cespare/xxhash/v2"
 
@@ -19,17 +17,9 @@ type tableStats struct {
 	blank   bool // the spine has no other way to write null than nothing
 	rows    int64
 	cols    []colStats
-	samples []sampleRow // once there are enough: a heap, the greatest hash first
-	most    int         // rows of the sample
-	workers int         // goroutines that add
+	sample  sample
+	workers int // goroutines that add
 }
-
-// The sample holds so many rows, or fewer of a wide table, so that it has at most so many cells. Text is cut.
-const (
-	rowsOfSample  = 1 << 16
-	cellsOfSample = 1 << 20
-	textOfSample  = 64
-)
 
 // colStats is what is known of a column.
 type colStats struct {
@@ -40,85 +30,95 @@ type colStats struct {
 	max    float64
 	sum    float64
 	finite int64
+	kept   sampleColumn
 }
-
-// sampleRow is a row of the sample.
-type sampleRow struct {
-	hash  uint64
-	cells []sampleCell
-}
-
-// sampleCell is a number, or text; of null neither.
-type sampleCell struct {
-	num  float64
-	text string
-	kind sampleKind
-}
-
-type sampleKind uint8
-
-const (
-	isNull sampleKind = iota
-	isNumber
-	isText
-)
 
 func newTableStats(l *layout, blank bool) *tableStats {
 	s := &tableStats{l: l, blank: blank, cols: make([]colStats, len(l.table)), workers: 1}
-	s.most = min(rowsOfSample, max(cellsOfSample/max(len(l.table), 1), 256))
+	s.sample.most = min(rowsOfSample, max(cellsOfSample/max(len(l.table), 1), 256))
 	return s
 }
 
 // add takes the rows of a chunk that is about to be written.
 func (s *tableStats) add(c *chunk) {
-	inParallel(s.workers, len(s.cols), func(_, i int) { s.addColumn(c, i) })
-	for r := range c.rows {
-		h := scramble(uint64(s.rows + int64(r)))
-		switch {
-		case len(s.samples) < s.most:
-			s.samples = append(s.samples, sampleRow{h, make([]sampleCell, len(s.cols))})
-			s.keep(c, r, s.samples[len(s.samples)-1].cells)
-			if len(s.samples) == s.most {
-				s.prune()
-				slices.Reverse(s.samples)
-			}
-		case h < s.samples[0].hash:
-			s.samples[0].hash = h
-			s.keep(c, r, s.samples[0].cells)
-			s.sink()
-		}
-	}
+	picks := s.sample.choose(s.rows, c.rows)
+	inParallel(s.workers, len(s.cols), func(_, i int) { s.addColumn(c, i, picks) })
 	s.rows += int64(c.rows)
 }
 
-func (s *tableStats) addColumn(c *chunk, i int) {
+func (s *tableStats) addColumn(c *chunk, i int, picks []pick) {
 	col := &s.cols[i]
+	col.kept.grow(len(s.sample.heap))
 	if s.l.carried(c, i) {
 		col.nulls += c.raw[i].nulls()
 		return
 	}
-	blank := s.blank && i < len(s.l.spine)
 	vals := c.column(s.l, i)
-	for r := range c.rows {
-		v := vals.at(r)
-		if v.Kind == event.Null || blank && v.Kind == event.String && v.Str == "" {
+	if inText(s.l.table[i].typ.Kind) || len(vals.ends) > 0 { // some numbers of others are decimals here
+		col.addTexts(vals, s.blank && i < len(s.l.spine), picks)
+		return
+	}
+	if len(vals.nums) == 0 {
+		col.nulls += int64(c.rows)
+		for _, p := range picks {
+			col.kept.set(p.slot, sampleCell{})
+		}
+		return
+	}
+	col.addNumbers(vals, picks)
+}
+
+// addTexts adds the values of a column of texts, decimals, lists or maps.
+func (col *colStats) addTexts(vals *series, blank bool, picks []pick) {
+	cell := func(r int) (v event.Value, there bool) {
+		v = vals.at(r)
+		return v, v.Kind != event.Null && (!blank || v.Kind != event.String || v.Str != "")
+	}
+	for r := range vals.len() {
+		v, there := cell(r)
+		if !there {
 			col.nulls++
 			continue
 		}
-		col.hashes.add(hashOf(&v))
+		if inText(v.Kind) {
+			col.hashes.add(xxhash.Sum64String(v.Str))
+		} else {
+			col.hashes.add(scramble(v.Num))
+		}
 		if x, ok := numberOf(&v); ok {
 			col.number(x)
 		}
 	}
+	for _, p := range picks {
+		v, there := cell(int(p.row))
+		if !there {
+			v = event.Value{}
+		}
+		col.kept.set(p.slot, cellOf(&v))
+	}
 }
 
-// cell is a cell of the table, as it is meant.
-func (s *tableStats) cell(c *chunk, i, r int) event.Value {
-	v := c.cell(s.l, i, r)
-	if s.blank && v.Kind == event.String && v.Str == "" && i < len(s.l.spine) {
-		return event.Value{}
+// addNumbers adds the values of a column of numbers, instants or booleans.
+func (col *colStats) addNumbers(vals *series, picks []pick) {
+	for r, k := range vals.kinds {
+		if k == event.Null {
+			col.nulls++
+		} else if h := scramble(vals.nums[r]); h <= col.hashes.limit-1 {
+			col.hashes.put(h)
+		}
 	}
-	return v
+	for r, k := range vals.kinds {
+		if k != event.Null {
+			col.number(plainNumber(k, vals.nums[r]))
+		}
+	}
+	for _, p := range picks {
+		x := sampleCell{}
+		if k := vals.kinds[p.row]; k != event.Null {
+			x = sampleCell{num: plainNumber(k, vals.nums[p.row]), kind: isNumber}
+		}
+		col.kept.set(p.slot, x)
+	}
 }
 
 // carried tells whether a column is written as it was read, with no values of ours.
@@ -137,57 +137,17 @@ func (c *rawColumn) nulls() (n int64) {
 }
 
 func (c *colStats) number(x float64) {
-	if math.IsNaN(x) {
+	if x != x {
 		return
 	}
 	if !c.seen {
 		c.seen, c.min, c.max = true, x, x
 	}
 	c.min, c.max = min(c.min, x), max(c.max, x)
-	if !math.IsInf(x, 0) {
+	if x-x == 0 { // it is finite
 		c.sum += x
 		c.finite++
 	}
-}
-
-// keep copies a row into the sample.
-func (s *tableStats) keep(c *chunk, r int, cells []sampleCell) {
-	for i := range s.cols {
-		cells[i] = sampleCell{}
-		if s.l.carried(c, i) {
-			continue
-		}
-		v := s.cell(c, i, r)
-		if x, ok := numberOf(&v); ok {
-			cells[i] = sampleCell{num: x, kind: isNumber}
-		} else if !v.IsNull() {
-			text := v.String()
-			cells[i] = sampleCell{text: strings.Clone(text[:min(len(text), textOfSample)]), kind: isText}
-		}
-	}
-}
-
-// sink brings the first row of the heap to its place.
-func (s *tableStats) sink() {
-	for at := 0; ; {
-		below := 2*at + 1
-		if below >= len(s.samples) {
-			return
-		}
-		if below+1 < len(s.samples) && s.samples[below+1].hash > s.samples[below].hash {
-			below++
-		}
-		if s.samples[at].hash >= s.samples[below].hash {
-			return
-		}
-		s.samples[at], s.samples[below] = s.samples[below], s.samples[at]
-		at = below
-	}
-}
-
-// prune puts the sample in the order of its hashes. To add more, it is to be reversed.
-func (s *tableStats) prune() {
-	slices.SortFunc(s.samples, func(a, b sampleRow) int { return cmp.Compare(a.hash, b.hash) })
 }
 
 // scramble mixes the bits of a number (the finalizer of SplitMix64); it maps no two to one.
@@ -198,25 +158,24 @@ func scramble(x uint64) uint64 {
 	return x ^ x>>31
 }
 
-func hashOf(v *event.Value) uint64 {
-	if inText(v.Kind) {
-		return xxhash.Sum64String(v.Str)
-	}
-	return scramble(v.Num)
-}
-
 // numberOf is what is counted as a number: booleans as 0 and 1, instants in microseconds, days, decimals rounded.
 func numberOf(v *event.Value) (float64, bool) {
-	switch v.Kind {
-	case event.Bool, event.Long, event.Timestamp, event.LocalTimestamp, event.Date, event.TimeOfDay:
-		return float64(v.Long()), true
-	case event.Double:
-		return v.Double(), true
-	case event.Decimal:
+	switch {
+	case v.Kind == event.Decimal:
 		f, ok := event.ParseDouble(v.String())
 		return f, ok
+	case v.Kind == event.Null || inText(v.Kind):
+		return 0, false
 	}
-	return 0, false
+	return plainNumber(v.Kind, v.Num), true
+}
+
+// plainNumber is that of a value without text.
+func plainNumber(k event.Kind, num uint64) float64 {
+	if k == event.Double {
+		return math.Float64frombits(num)
+	}
+	return float64(int64(num))
 }
 
 // hashesKept bounds what is kept of a column's distinct values.
@@ -226,17 +185,27 @@ const hashesKept = 2048
 // than it keeps, else with a standard error of 1/√(hashesKept-2), 2.2 %.
 type smallest struct {
 	set    []uint64
-	limit  uint64 // those from it on are not kept; 0: none yet
-	recent [64]uint64
+	limit  uint64   // those from it on are not kept; 0: none yet
+	recent []uint64 // some of those in set, by their last bits
 }
 
 func (s *smallest) add(h uint64) {
-	if s.limit != 0 && h >= s.limit || s.recent[h%64] == h {
+	if h > s.limit-1 { // of no limit that is the greatest number
 		return
 	}
-	s.recent[h%64] = h
-	if s.set = append(s.set, h); len(s.set) == 4*hashesKept {
-		s.compact()
+	s.put(h)
+}
+
+func (s *smallest) put(h uint64) {
+	if s.recent == nil {
+		s.recent = make([]uint64, 2*hashesKept)
+		s.recent[0] = 1 // no hash that has this place
+	}
+	if at := &s.recent[h%(2*hashesKept)]; *at != h {
+		*at = h
+		if s.set = append(s.set, h); len(s.set) == 4*hashesKept {
+			s.compact()
+		}
 	}
 }
 

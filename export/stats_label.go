@@ -73,8 +73,8 @@ func (s *tableStats) predict(label int, cols []ColumnReport) (positive string) {
 // sample that have one; nothing if the sample has but one of them.
 func (s *tableStats) texts(label int) (y []float64, rows []int, positive string) {
 	negative := ""
-	for r := range s.samples {
-		c := &s.samples[r].cells[label]
+	for r := range s.sample.heap {
+		c := s.cols[label].kept.at(r)
 		switch {
 		case c.kind != isText:
 			continue
@@ -89,7 +89,7 @@ func (s *tableStats) texts(label int) (y []float64, rows []int, positive string)
 	}
 	for _, r := range rows {
 		x := 0.0
-		if s.samples[r].cells[label].text == positive {
+		if s.cols[label].kept.at(r).text == positive {
 			x = 1
 		}
 		y = append(y, x)
@@ -102,12 +102,17 @@ func (s *tableStats) labels(label int) (y []float64, rows []int) {
 	if _, ok := s.numbers(label); !ok {
 		return nil, nil
 	}
-	for r := range s.samples {
-		if x, ok := s.samples[r].cells[label].number(); ok && !math.IsInf(x, 0) {
+	for r := range s.sample.heap {
+		if x, ok := s.numberAt(label, r); ok && !math.IsInf(x, 0) {
 			y, rows = append(y, x), append(rows, r)
 		}
 	}
 	return y, rows
+}
+
+func (s *tableStats) numberAt(i, r int) (float64, bool) {
+	c := s.cols[i].kept.at(r)
+	return c.number()
 }
 
 // number is a cell's, read from text if need be.
@@ -129,7 +134,7 @@ func (s *tableStats) correlation(i int, rows []int, y []float64) *float64 {
 	var n, mx, my float64
 	each := func(f func(x, y float64)) {
 		for k, r := range rows {
-			if x, ok := s.samples[r].cells[i].number(); ok && !math.IsInf(x, 0) {
+			if x, ok := s.numberAt(i, r); ok && !math.IsInf(x, 0) {
 				f(x, y[k])
 			}
 		}
@@ -172,26 +177,25 @@ func (s *tableStats) learn(i int, rows []int, y []float64) (test []judged) {
 		return numbers[rangeOf(edges, c)]
 	}
 	for k, r := range rows {
-		row := &s.samples[r]
-		if row.hash%2 == 1 {
+		if s.sample.heap[r].hash%2 == 1 {
 			continue
 		}
-		c := &row.cells[i]
-		m := learned(c)
+		c := s.cols[i].kept.at(r)
+		m := learned(&c)
 		m.n, m.sum = m.n+1, m.sum+y[k]
 		if c.kind == isText && edges == nil {
 			texts[c.text] = m
 		} else {
-			numbers[rangeOf(edges, c)] = m
+			numbers[rangeOf(edges, &c)] = m
 		}
 		all.n, all.sum = all.n+1, all.sum+y[k]
 	}
 	for k, r := range rows {
-		row := &s.samples[r]
-		if row.hash%2 == 0 {
+		if s.sample.heap[r].hash%2 == 0 {
 			continue
 		}
-		m := learned(&row.cells[i])
+		c := s.cols[i].kept.at(r)
+		m := learned(&c)
 		if m.n == 0 {
 			m = all
 		}
@@ -207,11 +211,11 @@ func (s *tableStats) ranges(i int, rows []int) []float64 {
 	}
 	var nums []float64
 	for _, r := range rows {
-		if x, ok := s.samples[r].cells[i].number(); ok && s.samples[r].hash%2 == 0 {
+		if x, ok := s.numberAt(i, r); ok && s.sample.heap[r].hash%2 == 0 {
 			nums = append(nums, x)
 		}
 	}
-	slices.Sort(nums)
+	sortNumbers(nums)
 	edges := make([]float64, 0, rangesLearned)
 	for k := 1; k < rangesLearned && len(nums) > 0; k++ {
 		edges = append(edges, nums[k*len(nums)/rangesLearned])

@@ -73,7 +73,7 @@ const (
 // finish makes the statistics; label is a column's name, or nothing for the first label.
 func (s *tableStats) finish(label string, differ []FeatureReport) *Statistics {
 	s.prune()
-	out := &Statistics{Sample: int64(len(s.samples)), Columns: make([]ColumnReport, 0, len(s.cols))}
+	out := &Statistics{Sample: int64(len(s.sample.heap)), Columns: make([]ColumnReport, 0, len(s.cols))}
 	at := -1
 	for i := range s.l.table {
 		c := &s.l.table[i]
@@ -112,7 +112,7 @@ func (s *tableStats) describe(i int, r *ColumnReport) {
 	if len(nums) == 0 {
 		return
 	}
-	slices.Sort(nums)
+	sortNumbers(nums)
 	col := &s.cols[i]
 	least, most, mean := nums[0], nums[len(nums)-1], 0.0
 	if col.seen {
@@ -137,8 +137,8 @@ func (s *tableStats) describe(i int, r *ColumnReport) {
 // numbers are a column's of the sample, without NaN; ok is false if it holds text that is none.
 func (s *tableStats) numbers(i int) (nums []float64, ok bool) {
 	text := false
-	for r := range s.samples {
-		switch c := &s.samples[r].cells[i]; c.kind {
+	for r := range s.sample.heap {
+		switch c := s.cols[i].kept.at(r); c.kind {
 		case isNumber:
 			if !math.IsNaN(c.num) {
 				nums = append(nums, c.num)
@@ -225,8 +225,8 @@ func histogram(kind event.Kind, sorted []float64) (out []HistogramReport) {
 // top lists the most frequent values of the sample.
 func (s *tableStats) top(i int) (out []ValueReport) {
 	counts := map[string]int64{}
-	for r := range s.samples {
-		if c := &s.samples[r].cells[i]; c.kind == isText {
+	for r := range s.sample.heap {
+		if c := s.cols[i].kept.at(r); c.kind == isText {
 			counts[c.text]++
 		}
 	}

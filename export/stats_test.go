@@ -195,24 +195,25 @@ func TestAUC(t *testing.T) {
 func TestSampleDoesNotGrow(t *testing.T) {
 	l := &layout{table: []column{{name: "a", role: "spine"}}, spine: []spineColumn{{name: "a"}}}
 	var first []sampleRow
+	var cells sampleColumn
 	for _, rows := range []int{1000, 7777} {
 		s := newTableStats(l, false)
-		s.most = 500
+		s.sample.most = 500
 		for done := 0; done < 50_000; {
 			n := min(rows, 50_000-done)
 			s.add(&chunk{rows: n, vals: []series{seriesOf(longs(done, n))}})
 			done += n
 		}
 		s.prune()
-		if len(s.samples) != 500 || s.rows != 50_000 {
-			t.Fatalf("%d rows in the sample of %d", len(s.samples), s.rows)
+		if len(s.sample.heap) != 500 || s.rows != 50_000 {
+			t.Fatalf("%d rows in the sample of %d", len(s.sample.heap), s.rows)
 		}
 		if first == nil {
-			first = s.samples
+			first, cells = s.sample.heap, s.cols[0].kept
 		}
 		for i := range first {
-			if first[i].hash != s.samples[i].hash || first[i].cells[0] != s.samples[i].cells[0] {
-				t.Fatalf("row %d: %v, want %v", i, s.samples[i], first[i])
+			if got := s.cols[0].kept.at(i); first[i].hash != s.sample.heap[i].hash || cells.at(i) != got {
+				t.Fatalf("row %d: %v %v, want %v %v", i, s.sample.heap[i], got, first[i], cells.at(i))
 			}
 		}
 	}
