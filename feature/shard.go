@@ -171,9 +171,22 @@ func (s *shard) evict(free int64) {
 	t := s.heads
 	goal := t.memory() - free
 	t.tighten()
+	s.dropTo(goal, 0)
+	t.tighten()
+	for had := int64(0); t.memory() > goal+free/2 && t.count != had; t.tighten() {
+		// Too many holes cannot be closed: heads must go instead, or who waits for room waits for ever.
+		had = t.count
+		s.dropTo(goal, t.mem.holes())
+	}
+	s.measure()
+}
+
+// dropTo drops clean heads until memory is at the goal, once their holes are closed; stay bytes of holes cannot be.
+func (s *shard) dropTo(goal, stay int64) {
+	t := s.heads
 	epoch := uint8(s.epoch.Load())
 	for _, recent := range []bool{false, true} {
-		for n := len(t.pages) * headPage; n > 0 && t.count > 0 && t.memory()-t.mem.holes()*9/10 > goal; n-- {
+		for n := len(t.pages) * headPage; n > 0 && t.count > 0 && t.memory()-(t.mem.holes()-stay)*9/10 > goal; n-- {
 			if t.hand++; int(t.hand) >= len(t.pages)*headPage {
 				t.hand = 0
 			}
@@ -184,8 +197,6 @@ func (s *shard) evict(free int64) {
 			}
 		}
 	}
-	t.tighten()
-	s.measure()
 }
 
 // measure publishes what the heads hold.
