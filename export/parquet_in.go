@@ -32,7 +32,9 @@ type parquetSpine struct {
 type parquetInput struct {
 	read   func(parquet.Value) event.Value // nil for a nested one
 	exact  bool                            // values tell all that is in the column
+	simple bool                            // a pageReader can read it
 	needed bool
+	plain  *pageReader // reads a column that is exact and needed, if it is one that it can read
 	leaves []*leafReader
 }
 
@@ -66,6 +68,7 @@ func newParquetSpine(f *os.File, name string) (s *parquetSpine, err error) {
 			col.typ, in.read = leafType(field.Type())
 			col.typ.Nullable = field.Optional()
 			in.exact = exact(field.Type(), col.typ.Kind)
+			in.simple = isPlain(field.Type())
 		}
 		for range leaves(field) {
 			in.leaves = append(in.leaves, &leafReader{buf: make([]parquet.Value, 512)})
@@ -98,12 +101,17 @@ func (s *parquetSpine) columns() []spineColumn { return s.cols }
 
 func (s *parquetSpine) need(cols []bool) {
 	for i := range s.in {
-		s.in[i].needed = cols[i] && s.in[i].read != nil
+		in := &s.in[i]
+		in.needed, in.plain = cols[i] && in.read != nil, nil
+		if in.needed && in.exact && in.simple {
+			in.plain = &pageReader{kind: s.cols[i].typ.Kind}
+		}
 	}
 }
 
 func (s *parquetSpine) close() error {
 	for i := range s.in {
+		s.in[i].plain.release()
 		for _, r := range s.in[i].leaves {
 			r.close()
 		}
@@ -147,7 +155,11 @@ func (s *parquetSpine) read(c *chunk) (err error) {
 func (s *parquetSpine) end() error {
 	for i := range s.in {
 		for _, r := range s.in[i].leaves {
-			if err := r.more(); err == nil {
+			more := r.more
+			if p := s.in[i].plain; p != nil {
+				more = func() error { return p.more(r.pages) }
+			}
+			if err := more(); err == nil {
 				return fmt.Errorf("column %q has more values than there are rows", s.cols[i].name)
 			} else if !errors.Is(err, io.EOF) {
 				return fmt.Errorf("column %q: %w", s.cols[i].name, err)
@@ -164,6 +176,7 @@ func (s *parquetSpine) begin() {
 	s.left = group.NumRows()
 	chunks := group.ColumnChunks()
 	for i := range s.in {
+		s.in[i].plain.release()
 		for k, r := range s.in[i].leaves {
 			r.close()
 			if s.left > 0 { // the reader has nowhere to begin in an empty group
@@ -218,6 +231,12 @@ func (in *parquetInput) take(c *chunk, i, n int) error {
 		return in.takeNested(c, i, n)
 	}
 	r := in.leaves[0]
+	if in.plain != nil {
+		had := len(c.vals[i].text)
+		err := in.plain.read(r.pages, &c.vals[i], n)
+		c.owned += len(c.vals[i].text) - had
+		return err
+	}
 	raw := &c.raw[i]
 	for n > 0 {
 		if err := r.more(); errors.Is(err, io.EOF) {

@@ -378,3 +378,48 @@ func FuzzParquetOut(f *testing.F) {
 		checkDrawn(t, seed, int(rows)%4096, int(group)%4096+1)
 	})
 }
+
+// TestDamagedParquetSpine: bytes that are not what they were give rows or an error, never a panic; and never more rows than
+// values of any column.
+func TestDamagedParquetSpine(t *testing.T) {
+	for seed := range uint64(40) {
+		rng := rand.New(rand.NewPCG(seed, 2))
+		d := drawTable(rng, 300)
+		b := d.bytesOf(t, 1, 300, 200)
+		for range 5 {
+			bad := slices.Clone(b)
+			for range 1 + rng.IntN(3) {
+				bad[rng.IntN(len(bad))] ^= byte(1 << rng.IntN(8))
+			}
+			readDamaged(t, bad)
+		}
+	}
+}
+
+func readDamaged(t *testing.T, b []byte) {
+	path := filepath.Join(t.TempDir(), "spine.parquet")
+	if err := os.WriteFile(path, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	sp, err := openSpine(path, path)
+	if err != nil {
+		return
+	}
+	defer func() { _ = sp.close() }()
+	l := &layout{spine: sp.columns()}
+	need := make([]bool, len(l.spine))
+	for i, c := range l.spine {
+		need[i] = !c.nested
+	}
+	sp.need(need)
+	c := newChunk(l)
+	c.most = 100
+	for sp.read(c) == nil && c.rows > 0 {
+		for i := range c.vals {
+			if n := c.vals[i].len(); n > 0 && n != c.rows {
+				t.Fatalf("column %d has %d values, not %d", i, n, c.rows)
+			}
+		}
+		c.reset()
+	}
+}
