@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -425,23 +426,62 @@ func (w *worker) answer(ctx context.Context, chunks []*chunk, slot []place) *row
 		}
 		return cmp.Or(cmp.Compare(a.chunk, b.chunk), cmp.Compare(a.row, b.row))
 	})
-	var keys []event.Value // of the rows up to last
-	for i, last := 0, -1; i < len(w.sorted); i++ {
-		s := &w.sorted[i]
-		c := chunks[s.chunk]
-		if i > last {
-			last = w.lastOf(chunks, i)
-			w.reader.Expect(last+1-i, w.sorted[last].at)
-			keys = c.keys[int(s.row)*len(w.l.keys) : (int(s.row)+1)*len(w.l.keys)]
+	for from := 0; from < len(w.sorted); {
+		to := w.lastOf(chunks, from) + 1
+		if err := w.entity(ctx, chunks, w.sorted[from:to]); err != nil {
+			return err
 		}
-		err := ctx.Err()
-		if err == nil {
-			err = w.row(ctx, c, int(s.row), keys)
-		}
-		if err != nil {
-			return &rowError{c.first + int64(s.row), err}
-		}
+		from = to
 	}
 	w.cfg.Meter.answer(len(w.sorted))
 	return nil
+}
+
+// instantsAtOnce is of how many rows of an entity the answers are held before they are kept.
+const instantsAtOnce = 128
+
+// entity answers the rows of one entity.
+func (w *worker) entity(ctx context.Context, chunks []*chunk, rows []sorted) *rowError {
+	s := &rows[0]
+	nk, nr := len(w.l.keys), len(w.l.req)
+	keys := chunks[s.chunk].keys[int(s.row)*nk : (int(s.row)+1)*nk]
+	w.reader.Expect(len(rows), rows[len(rows)-1].at)
+	for len(rows) > 0 {
+		some := rows[:min(len(rows), instantsAtOnce)]
+		rows = rows[len(some):]
+		w.instants, w.requests = w.instants[:0], w.requests[:0]
+		for i := range some {
+			w.instants = append(w.instants, some[i].at)
+			if nr > 0 {
+				row := int(some[i].row)
+				w.requests = append(w.requests, chunks[some[i].chunk].req[row*nr:(row+1)*nr]...)
+			}
+		}
+		if err := ctx.Err(); err != nil {
+			return &rowError{chunks[some[0].chunk].first + int64(some[0].row), err}
+		}
+		run, err := w.reader.ReadRun(ctx, w.cfg.Selector, keys, w.requests, w.instants)
+		if err != nil {
+			return w.blame(ctx, chunks, keys, some, err)
+		}
+		w.keep(chunks, some, run)
+	}
+	return nil
+}
+
+// blame finds the first row of the spine, of some of an entity, that cannot be answered.
+func (w *worker) blame(ctx context.Context, chunks []*chunk, keys []event.Value, rows []sorted, err error) *rowError {
+	out := &rowError{math.MaxInt64, err}
+	nr := len(w.l.req)
+	for i := range rows {
+		w.reader.Expect(1, rows[i].at)
+		_, err := w.reader.ReadRun(ctx, w.cfg.Selector, keys, w.requests[i*nr:(i+1)*nr], w.instants[i:i+1])
+		if row := chunks[rows[i].chunk].first + int64(rows[i].row); err != nil && row < out.row {
+			out = &rowError{row, err}
+		}
+	}
+	if out.row == math.MaxInt64 { // it was of the moment
+		out.row = chunks[rows[0].chunk].first + int64(rows[0].row)
+	}
+	return out
 }

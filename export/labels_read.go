@@ -126,25 +126,34 @@ func (r *labelReader) parts() []int {
 func (r *labelReader) readRows(ctx context.Context, reader *feature.Reader, group int, chunks []*labelled, rows []labelRow) error {
 	g := &r.groups[group]
 	n := len(g.keys)
-	var v feature.Vector
-	for i, last := 0, -1; i < len(rows); i++ {
-		if err := ctx.Err(); err != nil {
-			return err
+	var instants []event.Time
+	for len(rows) > 0 {
+		to := 1
+		for to < len(rows) && r.sameEntity(&rows[0], &rows[to]) {
+			to++
 		}
-		if i > last {
-			for last = i; last+1 < len(rows) && r.sameEntity(&rows[i], &rows[last+1]); {
-				last++
+		reader.Expect(to, rows[to-1].at.Add(g.to))
+		for some := range slices.Chunk(rows[:to], instantsAtOnce) {
+			if err := ctx.Err(); err != nil {
+				return err
 			}
-			reader.Expect(last+1-i, rows[last].at.Add(g.to))
+			instants = instants[:0]
+			for i := range some {
+				instants = append(instants, some[i].at.Add(g.to))
+			}
+			x, row := chunks[some[0].chunk], int(some[0].row)
+			run, err := reader.ReadRun(ctx, g.sel, x.keys[group][row*n:(row+1)*n], nil, instants)
+			if err != nil {
+				return fmt.Errorf("read labels of row %d of spine %s: %w", x.c.first+int64(row), r.cfg.SpineName, err)
+			}
+			for i := range some {
+				x, row := chunks[some[i].chunk], some[i].row
+				for k, l := range g.labels {
+					x.vals[l][row], x.status[l][row] = run.Corrected.Values[k][i].Clone(), run.Corrected.Status[k][i]
+				}
+			}
 		}
-		x, row := chunks[rows[i].chunk], int(rows[i].row)
-		at := feature.Instant{AsOf: rows[i].at.Add(g.to)}
-		if err := reader.Read(ctx, g.sel, x.keys[group][row*n:(row+1)*n], nil, at, &v); err != nil {
-			return fmt.Errorf("read labels of row %d of spine %s: %w", x.c.first+int64(row), r.cfg.SpineName, err)
-		}
-		for k, l := range g.labels {
-			x.vals[l][row], x.status[l][row] = v.Values[k].Clone(), v.Status[k]
-		}
+		rows = rows[to:]
 	}
 	return nil
 }

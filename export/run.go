@@ -1,7 +1,6 @@
 package export
 
 import (
-	"context"
 	"errors"
 	"slices"
 
@@ -32,11 +31,12 @@ type worker struct {
 	l      *layout
 	reader *feature.Reader
 	sorted []sorted
-	vector feature.Vector
-	served feature.Vector
 	differ []int64 // by feature
 	arena  []byte  // behind the text of answers
 	owned  int64   // bytes of it, since the rows were read
+
+	instants []event.Time  // of rows that are answered at once
+	requests []event.Value // the same
 }
 
 var timeType = event.Type{Kind: event.Timestamp}
@@ -141,39 +141,35 @@ func (w *worker) isNull(c *chunk, row int, in input) bool {
 // emptyIsNull tells whether the spine has no other way to write null than nothing.
 func (w *worker) emptyIsNull() bool { return isFormat(w.cfg.Spine, "csv") }
 
-// row answers one row in the past that is asked for, and counts where the other differs.
-func (w *worker) row(ctx context.Context, c *chunk, row int, keys []event.Value) error {
-	nr := len(w.l.req)
-	req := c.req[row*nr : (row+1)*nr]
-	at := feature.Instant{AsOf: c.instants[row]}
-	if err := w.reader.Read(ctx, w.cfg.Selector, keys, req, at, &w.vector); err != nil {
-		return err
-	}
-	w.keep(c, row, &w.vector) // copies, since the next Read takes the strings
-	if !w.vector.Later {      // nothing arrived after the instant: both pasts are one
-		return nil
-	}
-	at.AsServed = true
-	if err := w.reader.Read(ctx, w.cfg.Selector, keys, req, at, &w.served); err != nil {
-		return err
-	}
-	for f := range w.served.Values {
-		if !sameCell(c.cells.at(row, f), w.served.Values[f], c.cells.status[row*c.cells.width+f], w.served.Status[f]) {
-			w.differ[f]++
+// keep keeps the answers of rows, in the past that is asked for, and counts where the other differs. It copies, since
+// the next read takes the memory.
+func (w *worker) keep(chunks []*chunk, rows []sorted, run *feature.Run) {
+	for k := range rows {
+		c, row := chunks[rows[k].chunk], int(rows[k].row)
+		from := &run.Corrected
+		if run.Later[k] {
+			w.compare(run, k)
+			if w.cfg.AsServed {
+				from = &run.Served
+			}
+		}
+		at, text := row*c.cells.width, row*c.cells.held
+		for f, place := range c.cells.texts {
+			v := &from.Values[f][k]
+			c.cells.kinds[at+f], c.cells.nums[at+f], c.cells.status[at+f] = v.Kind, v.Num, from.Status[f][k]
+			if place >= 0 {
+				c.cells.text[text+place] = w.own(v.Str)
+			}
 		}
 	}
-	if w.cfg.AsServed {
-		w.keep(c, row, &w.served)
-	}
-	return nil
 }
 
-func (w *worker) keep(c *chunk, row int, v *feature.Vector) {
-	at, text := row*c.cells.width, row*c.cells.held
-	for f, x := range v.Values {
-		c.cells.kinds[at+f], c.cells.nums[at+f], c.cells.status[at+f] = x.Kind, x.Num, v.Status[f]
-		if place := c.cells.texts[f]; place >= 0 {
-			c.cells.text[text+place] = w.own(x.Str)
+// compare counts the features of which row k of a run differs in the two pasts.
+func (w *worker) compare(run *feature.Run, k int) {
+	a, b := &run.Corrected, &run.Served
+	for f := range a.Values {
+		if !sameCell(a.Values[f][k], b.Values[f][k], a.Status[f][k], b.Status[f][k]) {
+			w.differ[f]++
 		}
 	}
 }

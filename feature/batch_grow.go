@@ -12,10 +12,10 @@ import (
 // grownWindow is the lifetime of an entity, which rows enter and never leave. So any aggregate can be kept of it.
 // What had arrived is kept; while some rows have not, what there is with them is kept beside it.
 type grownWindow struct {
-	plane, at int
-	arrived   *agg.Partial
-	all       *agg.Partial
-	waiting   waitingRows
+	features []*featureQuery // that are read of it
+	arrived  *agg.Partial
+	all      *agg.Partial
+	waiting  waitingRows
 }
 
 // waitingRows are rows that have not arrived: a heap, the earliest to do so comes first.
@@ -37,37 +37,62 @@ func (w *waitingRows) Pop() any {
 	return x
 }
 
-func newGrownWindow(plane, at int, layout *agg.Layout, groups []int) *grownWindow {
-	return &grownWindow{plane: plane, at: at, arrived: agg.NewPartial(layout, groups), all: agg.NewPartial(layout, groups)}
+func newGrownWindow(features []*featureQuery, layout *agg.Layout, groups []int) *grownWindow {
+	return &grownWindow{features: features, arrived: agg.NewPartial(layout, groups), all: agg.NewPartial(layout, groups)}
 }
 
-// begin starts with what lies before all other windows: by what was trimmed, and by the archive's summaries as
-// far as they do.
-func (g *grownWindow) begin(s *slider, sc *viewScan) error {
+// begin starts with what lies before all other windows, at from: by what was trimmed, and by the archive's
+// summaries as far as they do. It returns the first leaf whose rows are to be added.
+func (g *grownWindow) begin(s *slider, sc *viewScan, from event.Time) (leaf int, err error) {
 	g.arrived.Reset()
 	g.all.Reset()
 	g.waiting = g.waiting[:0]
 	if root := sc.index.root; root != nil && root.base != nil {
 		if err := g.arrived.MergeEncoded(root.base.sum); err != nil {
-			return fmt.Errorf("merge what was trimmed: %w", err)
+			return 0, fmt.Errorf("merge what was trimmed: %w", err)
 		}
 	}
-	leaves := sc.index.leaves
-	for ; s.leaf < len(leaves); s.leaf++ {
-		l := &leaves[s.leaf]
-		if l.maxT >= s.from || l.part || l.entry.sum == nil || l.maxArrival > sc.asOf || !g.arrived.Holds(l.entry.sum) {
-			return nil
+	for leaf = range sc.index.leaves {
+		l := &sc.index.leaves[leaf]
+		if l.maxT >= from || l.part || l.entry.sum == nil || l.maxArrival > s.asOf || !g.arrived.Holds(l.entry.sum) {
+			return leaf, nil
 		}
 		if err := g.arrived.MergeEncoded(l.entry.sum); err != nil {
-			return fmt.Errorf("merge block %d: %w", l.id, err)
+			return 0, fmt.Errorf("merge block %d: %w", l.id, err)
 		}
-		s.newest, s.latest = l.maxT, max(s.latest, l.maxArrival)
+		s.newest, s.latest = max(s.newest, l.maxT), max(s.latest, l.maxArrival)
 	}
-	return nil
+	return len(sc.index.leaves), nil
 }
 
 // holds tells whether all that it needs of what was trimmed is there.
 func (g *grownWindow) holds(base *entry) bool { return g.arrived.Holds(base.sum) }
+
+// take takes in rows [from, to) of cols, which lie before asOf; the last of them arrived at latest. scratch has room for
+// a row.
+func (g *grownWindow) take(cols *agg.Columns, from, to int, latest, asOf event.Time, scratch *event.Row) {
+	if len(g.waiting) == 0 && latest <= asOf { // as nearly always
+		g.arrived.AddRows(cols, from, to, scratch)
+		return
+	}
+	for row := from; row < to; row++ {
+		cols.Row(row, scratch)
+		g.add(scratch, asOf)
+	}
+}
+
+// answer answers the features as of an instant, and as served if that is another past.
+func (g *grownWindow) answer(x *runAnswers, k int, asOf event.Time, late bool) {
+	for past := range x.pasts {
+		if past == 1 && !late {
+			return
+		}
+		p := g.partial(past == 1, asOf)
+		for _, f := range g.features {
+			x.pasts[past].set(f.slot, k, p.Answer(&f.Call, agg.At{AsOf: asOf, Start: event.MinTime, End: asOf}), x)
+		}
+	}
+}
 
 // add takes in a row before asOf.
 func (g *grownWindow) add(row *event.Row, asOf event.Time) {

@@ -1,7 +1,6 @@
 package feature
 
 import (
-	"fmt"
 	"slices"
 	"sort"
 
@@ -11,127 +10,131 @@ import (
 )
 
 // An export asks for an entity at many instants, in order. Where these are dense among the entity's rows, windows
-// are not gathered for each of them: they slide. Each row is decoded once, enters the windows as they reach it and
-// leaves them as they pass it (agg.Slide); a lifetime window only grows. Where instants are few among many rows, the
-// sums of an index are cheaper.
+// are not gathered for each of them: they slide. Each row is decoded once, into columns. Most of what is asked of a
+// window is told by running sums and by the extremes of blocks of rows (agg.Ranges); else rows enter a window as it
+// reaches them and leave it as it passes them (agg.Slide). A lifetime window only grows. Where instants are few among
+// many rows, the sums of an index are cheaper.
 //
 // As with an index, nothing here knows what is aggregated, or how a value is finished.
 
 const (
 	rowsPerInstant = 512      // an index is cheaper where more rows than this pass by between two instants
 	slideBytes     = 48 << 20 // about what the rows may take that sliding windows hold
-	leastRow       = 2 + 8    // bytes: a length and an event time
+	rowsAtOnce     = 2 << 10  // rows that are decoded before windows move over them
 )
-
-// Expect tells that the next n reads are of one entity, at instants in ascending order up to until: the reader may
-// then choose another way to the same answers. Only readers of a cut make use of it.
-func (r *Reader) Expect(n int, until event.Time) {
-	r.run++
-	r.reads, r.until = n, until
-}
 
 // slider moves the windows of a viewScan over the rows of the entity that was read last.
 type slider struct {
 	made    bool
 	windows []slideWindow // with a start
-	planes  []int         // those that slide
 	grown   *grownWindow  // of lifetime windows; nil: there are none
-	cols    *agg.Columns  // rows that windows with a start may reach
+	cols    *agg.Columns  // rows that windows may reach
+	ranges  []*agg.Ranges // of them
+	calls   []*featureQuery
 
-	run    int        // of the reader, that this was begun for
-	on     bool       // it slides
-	asOf   event.Time // of the last read
-	from   event.Time // rows before it only grow lifetime windows
-	newest event.Time // event time of the newest row that was taken
-	latest event.Time // arrival of the one that arrived last
-	head   []rowRef   // of the entity's head, those to come
-	headT  event.Time // of the first of them; MaxTime if there is none
-	leaf   int        // the next to open
-	rows   []byte     // of the one that is open, those to come
-	rowT   event.Time // of the first of them; MaxTime if there is none
-	part   bool       // some of them lie beyond the cut
-	ties   []event.Row
+	run    int  // of the reader, that this was begun for
+	on     bool // it slides
+	asOf   event.Time
+	rows   rowStream
+	now    int        // the first row that lies not before the last instant
+	newest event.Time // event time of the row before it
+	latest event.Time // arrival of the one before it that arrived last
 }
 
 // slideWindow is a window that has a start.
 type slideWindow struct {
-	plane, at int // of the query, and in it
-	spec      window.Spec
-	pasts     [2]slidePast // corrected, and as served
+	plane    int // of the query
+	spec     window.Spec
+	lo, hi   int // its rows
+	features []*featureQuery
+	ranged   []rangedFeatures
+	rest     []*featureQuery // that no ranges answer
+	slides   [3]slidePart
 }
 
-// slidePast is a window in one of the two pasts.
-type slidePast struct {
-	on     bool
-	slide  *agg.Slide
-	lo, hi int
+// rangedFeatures are those that the ranges of a group answer.
+type rangedFeatures struct {
+	ranges   *agg.Ranges
+	features []*featureQuery
 }
 
-// slide makes the windows that can slide do so, up to sc.asOf; it tells whether there are such, and marks their
-// planes as done.
-func (r *Reader) slide(sc *viewScan) (bool, error) {
-	s, ix := &sc.slider, &sc.index
-	if r.cut == nil || r.run == 0 || !ix.known || sc.trace != nil || sc.arrived != sc.asOf {
-		return false, nil
-	}
-	if s.run != r.run {
-		if err := s.begin(r, sc); err != nil {
-			return false, err
-		}
-	}
-	if s.on = s.on && sc.asOf >= s.asOf; !s.on {
-		return false, nil
-	}
-	ix.r, ix.sc = r, sc
-	if err := s.take(r, sc); err != nil || !s.on {
-		return false, err
-	}
-	s.asOf = sc.asOf
-	for _, i := range s.planes {
-		pl := &sc.planes[i]
-		pl.done, pl.slides, pl.slid = true, true, resize(pl.slid, len(pl.q.windows))
-		pl.spans = resize(pl.spans, len(pl.q.windows))
-	}
-	s.move(sc)
-	if s.grown != nil {
-		pl := &sc.planes[s.grown.plane]
-		pl.spans[s.grown.at] = span{start: event.MinTime, end: sc.asOf}
-		pl.slid[s.grown.at] = s.grown.partial(sc.served, sc.asOf)
-	}
-	sc.later = sc.later || s.latest > sc.asOf
-	return true, s.see(r, sc)
+// The slides of a window.
+const (
+	slideRest   = iota // of the features that no ranges answer
+	slideAll           // of all: where ranges cannot
+	slideServed        // of all, of rows that had arrived
+)
+
+// slidePart is a window over some of its groups. It may lag behind.
+type slidePart struct {
+	on    bool
+	lo    int
+	slide *agg.Slide
 }
 
 // make finds what can slide.
 func (s *slider) make(sc *viewScan) {
 	s.made = true
-	layout := &sc.q.v.plan.Layout
-	var all []int // groups
+	plan := sc.q.v.plan
+	var windows, grown []int // groups
 	for i := range sc.q.planes {
 		q := &sc.q.planes[i]
 		if !q.slides {
 			continue
 		}
-		s.planes = append(s.planes, i)
 		for at, w := range q.windows {
-			groups := sc.q.groupsOf(i, at)
+			features := sc.q.featuresOf(i, at)
+			s.calls = append(s.calls, features...)
+			groups := groupsOf(features)
 			if w.Kind == window.Lifetime {
-				s.grown = newGrownWindow(i, at, layout, groups)
+				grown = groups
+				s.grown = newGrownWindow(features, &plan.Layout, groups)
 				continue
 			}
-			s.windows = append(s.windows, slideWindow{plane: i, at: at, spec: w})
-			all = append(all, groups...)
+			windows = append(windows, groups...)
+			s.windows = append(s.windows, slideWindow{plane: i, spec: w, features: features})
 		}
 	}
-	if len(s.windows) == 0 {
+	if len(s.calls) == 0 {
 		return
 	}
-	s.cols = agg.NewColumns(layout, all)
+	s.cols = agg.NewColumns(&plan.Layout, windows, grown, len(plan.Inputs)+len(plan.Derived), sc.q.v.c.order)
+	ranges := map[int]*agg.Ranges{}
 	for i := range s.windows {
-		w := &s.windows[i]
-		for p := range w.pasts {
-			w.pasts[p].slide = agg.NewSlide(layout, sc.q.groupsOf(w.plane, w.at), s.cols)
+		s.windows[i].make(&plan.Layout, s.cols, ranges)
+	}
+	for _, x := range ranges {
+		s.ranges = append(s.ranges, x)
+	}
+}
+
+// make decides how each feature is answered; ranges are by group.
+func (w *slideWindow) make(layout *agg.Layout, cols *agg.Columns, ranges map[int]*agg.Ranges) {
+	for _, f := range w.features {
+		group := f.Call.Group
+		of := ranges[group]
+		if of == nil && f.Call.Func != agg.Ratio {
+			if of = agg.NewRanges(layout, group, cols); of != nil {
+				ranges[group] = of
+			}
 		}
+		if of == nil || !of.Answers(&f.Call) {
+			w.rest = append(w.rest, f)
+			continue
+		}
+		i := slices.IndexFunc(w.ranged, func(x rangedFeatures) bool { return x.ranges == of })
+		if i < 0 {
+			i = len(w.ranged)
+			w.ranged = append(w.ranged, rangedFeatures{ranges: of})
+		}
+		w.ranged[i].features = append(w.ranged[i].features, f)
+	}
+	for i := range w.slides {
+		features := w.features
+		if i == slideRest {
+			features = w.rest
+		}
+		w.slides[i].slide = agg.NewSlide(layout, groupsOf(features), cols)
 	}
 }
 
@@ -147,265 +150,288 @@ func canSlide(w window.Spec, layout *agg.Layout, groups []int) bool {
 	return !slices.ContainsFunc(groups, func(g int) bool { return !layout.Groups[g].Slides() })
 }
 
-// groupsOf lists the groups that features read of a window.
-func (q *viewQuery) groupsOf(plane, at int) (groups []int) {
+// featuresOf lists the features that are read of a window.
+func (q *viewQuery) featuresOf(plane, at int) (features []*featureQuery) {
 	for i := range q.features {
 		if f := &q.features[i]; f.plane == plane && f.at == at {
-			groups = f.Call.Groups(groups)
+			features = append(features, f)
 		}
+	}
+	return features
+}
+
+// groupsOf lists the groups that features read.
+func groupsOf(features []*featureQuery) (groups []int) {
+	for _, f := range features {
+		groups = f.Call.Groups(groups)
 	}
 	slices.Sort(groups)
 	return slices.Compact(groups)
 }
 
-// begin decides whether the reads to come slide, and starts before the first row that they need.
-func (s *slider) begin(r *Reader, sc *viewScan) error {
+// begin decides whether the reads to come slide, and starts before the first row that they need. The entity is at
+// hand.
+func (s *slider) begin(r *Reader, sc *viewScan, asOf event.Time) error {
 	ix := &sc.index
 	s.run, s.on = r.run, false
 	if !s.made {
 		s.make(sc)
 	}
-	if len(s.planes) == 0 || ix.refused {
+	if len(s.calls) == 0 || ix.refused {
 		return nil
 	}
 	if s.grown != nil && ix.root != nil && ix.root.base != nil && !s.grown.holds(ix.root.base) {
 		return nil
 	}
-	s.from = sc.asOf
+	from := asOf
 	for i := range s.windows {
-		start, _ := s.windows[i].spec.Range(sc.asOf)
-		s.from = min(s.from, start)
+		start, _ := s.windows[i].spec.Range(asOf)
+		from = min(from, start)
 	}
-	if ix.root != nil && !s.dense(ix.root, r) {
+	if ix.root != nil && !r.dense(ix.root, from) {
 		return nil
 	}
 	if err := ix.lay(r, sc); err != nil || ix.refused {
 		return err
 	}
-	s.on, s.asOf, s.newest, s.latest = true, sc.asOf, event.MinTime, event.MinTime
-	if s.cols != nil {
-		s.cols.Reset()
+	s.on, s.asOf, s.now, s.newest, s.latest = true, asOf, 0, event.MinTime, event.MinTime
+	s.cols.Reset()
+	for _, x := range s.ranges {
+		x.Reset()
 	}
 	for i := range s.windows {
-		for p := range s.windows[i].pasts {
-			s.windows[i].pasts[p].on = false
+		w := &s.windows[i]
+		w.lo, w.hi = 0, 0
+		for p := range w.slides {
+			w.slides[p].on = false
 		}
 	}
-	s.head, s.rows, s.leaf = ix.head.rows, nil, 0
-	if s.grown == nil {
-		s.leaf = sort.Search(len(ix.leaves), func(i int) bool { return ix.leaves[i].maxT >= s.from })
-		s.head = s.head[sort.Search(len(s.head), func(i int) bool { return s.head[i].t >= s.from }):]
-	} else if err := s.grown.begin(s, sc); err != nil {
-		return err
+	if ix.root != nil && ix.root.base != nil {
+		s.newest = ix.root.base.maxT
 	}
-	s.headT, s.rowT = s.peek()
+	leaf := 0
+	if s.grown != nil {
+		var err error
+		if leaf, err = s.grown.begin(s, sc, from); err != nil {
+			return err
+		}
+		from = event.MinTime
+	}
+	s.rows.begin(ix, from, leaf)
 	return nil
 }
 
 // dense tells whether the instants to come are dense among the rows of the archive.
-func (s *slider) dense(root *node, r *Reader) bool {
+func (r *Reader) dense(root *node, from event.Time) bool {
 	rows := int64(0)
 	for i := range root.entries {
 		e := &root.entries[i]
-		if e.minT < r.until && e.maxT >= s.from {
+		if e.minT < r.until && e.maxT >= from {
 			rows += e.rows
 		}
 	}
 	return rows <= int64(r.reads)*rowsPerInstant
 }
 
-// take takes the rows before sc.asOf, in tie order.
-func (s *slider) take(r *Reader, sc *viewScan) error {
-	if err := s.open(r, sc); err != nil {
-		return err
+// walk answers the features that slide at instants in ascending order, in both pasts where these may differ. It
+// tells at how many: the others are to be read otherwise.
+func (s *slider) walk(r *Reader, sc *viewScan, asOf []event.Time, x *runAnswers) (done int, err error) {
+	if s.run != r.run {
+		if err := s.begin(r, sc, asOf[0]); err != nil {
+			return 0, err
+		}
 	}
-	for {
-		t := min(s.headT, s.rowT)
-		if t >= sc.asOf {
-			return nil
-		}
-		if s.cols != nil && s.cols.Held()*s.cols.RowSize() > slideBytes {
-			s.on = false
-			return nil
-		}
-		counts, err := s.pull(r, sc, &sc.row)
+	if s.on = s.on && asOf[0] >= s.asOf; !s.on {
+		return 0, nil
+	}
+	last := asOf[len(asOf)-1]
+	s.asOf = last
+	for done < len(asOf) {
+		next, err := s.rows.take(r, sc, s.cols, last, rowsAtOnce)
 		if err != nil {
-			return err
+			return 0, err
 		}
-		if min(s.headT, s.rowT) > t { // as nearly always
-			if counts {
-				s.count(&sc.row, sc.asOf)
+		for _, x := range s.ranges {
+			x.Extend()
+		}
+		to := done
+		for to < len(asOf) && asOf[to] <= next {
+			to++
+		}
+		if to == done {
+			if s.pass(sc, asOf[done]); s.cols.Held()*s.cols.RowSize() > slideBytes {
+				s.on = false
+				return done, nil
 			}
 			continue
 		}
-		if err := s.takeTies(r, sc, t, counts); err != nil {
-			return err
-		}
-	}
-}
-
-// takeTies takes the rows of an instant, of which sc.row is the first.
-func (s *slider) takeTies(r *Reader, sc *viewScan, t event.Time, counts bool) error {
-	s.ties = s.ties[:0]
-	if counts {
-		row := s.tie(len(sc.row.Values))
-		values := append(row.Values[:0], sc.row.Values...)
-		*row = sc.row
-		row.Values = values
-	}
-	for min(s.headT, s.rowT) == t {
-		counts, err := s.pull(r, sc, s.tie(len(sc.row.Values)))
-		if err != nil {
-			return err
-		}
-		if !counts {
-			s.ties = s.ties[:len(s.ties)-1]
-		}
-	}
-	slices.SortFunc(s.ties, func(a, b event.Row) int { return a.Compare(&b) })
-	for i := range s.ties {
-		s.count(&s.ties[i], sc.asOf)
-	}
-	return nil
-}
-
-// pull decodes the next row; it tells whether it lies within the cut.
-func (s *slider) pull(r *Reader, sc *viewScan, row *event.Row) (counts bool, err error) {
-	if s.headT < s.rowT {
-		b := s.head[0].b
-		s.head = s.head[1:]
-		s.headT, _ = s.peek()
-		_, err = sc.q.v.c.next(b, row)
-		return true, err
-	}
-	part := s.part
-	if s.rows, err = sc.q.v.c.next(s.rows, row); err != nil {
-		return false, err
-	}
-	if n := len(s.rows); n > 0 && n < leastRow {
-		return false, errCorruptRow
-	}
-	if _, s.rowT = s.peek(); len(s.rows) == 0 {
-		err = s.open(r, sc)
-	}
-	return !part || row.Pos.Offset < sc.cut[sc.q.v.c.lanes.of(row.Pos)], err
-}
-
-// peek tells the times of the next rows.
-func (s *slider) peek() (head, row event.Time) {
-	head, row = event.MaxTime, event.MaxTime
-	if len(s.head) > 0 {
-		head = s.head[0].t
-	}
-	if len(s.rows) > 0 {
-		row = rowTime(s.rows)
-	}
-	return head, row
-}
-
-// open opens the next leaf that has rows before sc.asOf, if none is open.
-func (s *slider) open(r *Reader, sc *viewScan) (err error) {
-	leaves := sc.index.leaves
-	for ; len(s.rows) == 0 && s.leaf < len(leaves) && leaves[s.leaf].minT < sc.asOf; s.leaf++ {
-		l := &leaves[s.leaf]
-		if s.rows, err = r.leaf(l.id, true); err != nil {
-			return err
-		}
-		s.part = l.part
-		for b := s.rows; len(b) > 0; {
-			_, rest, err := splitRow(b)
-			if err != nil {
-				return fmt.Errorf("read block %d: %w", l.id, err)
+		for k := done; k < to; k++ {
+			if err := s.behindBase(r, sc, asOf[k]); err != nil {
+				return 0, err
 			}
-			if s.grown != nil || rowTime(b) >= s.from {
-				break
+			s.count(sc, asOf[k])
+			x.known[0][k] = s.newest != event.MinTime && s.newest >= sc.q.v.since(asOf[k])
+			x.known[1][k] = x.known[0][k] && s.latest <= asOf[k]
+			x.stops[k], sc.lateSlid[k] = s.now, s.latest > asOf[k]
+			if s.grown != nil {
+				s.grown.answer(x, k, asOf[k], sc.lateSlid[k])
 			}
-			b = rest
-			s.rows = rest
 		}
-		_, s.rowT = s.peek()
-	}
-	return nil
-}
-
-// tie is memory for another row of an instant.
-func (s *slider) tie(values int) *event.Row {
-	n := len(s.ties)
-	if n == cap(s.ties) {
-		s.ties = append(s.ties, event.Row{})
-	}
-	s.ties = s.ties[:n+1]
-	row := &s.ties[n]
-	row.Values = resize(row.Values, values)
-	return row
-}
-
-// count counts the next row.
-func (s *slider) count(row *event.Row, asOf event.Time) {
-	s.newest, s.latest = row.Time, max(s.latest, row.Arrival)
-	if s.cols != nil && row.Time >= s.from {
-		s.cols.Append(row)
-	}
-	if s.grown != nil {
-		s.grown.add(row, asOf)
-	}
-}
-
-// move moves the windows that have a start to sc.asOf.
-func (s *slider) move(sc *viewScan) {
-	past, arrived := 0, event.MaxTime
-	if sc.served {
-		past, arrived = 1, sc.asOf
-	}
-	low := 0
-	for i := range s.windows {
-		w := &s.windows[i]
-		x := &w.pasts[past]
-		if !x.on {
-			x.on, x.lo, x.hi = true, s.cols.Begin(), s.cols.Begin()
-			x.slide.Reset()
+		for i := range s.windows {
+			s.windows[i].answer(s.cols, asOf, done, to, sc.lateSlid, x)
 		}
-		start, end := w.spec.Range(sc.asOf)
-		end = min(end, sc.asOf)
-		x.lo = s.cols.Seek(x.lo, start)
-		x.hi = s.cols.Seek(max(x.lo, x.hi), end)
-		x.slide.Advance(x.lo, x.hi, arrived)
-		pl := &sc.planes[w.plane]
-		pl.spans[w.at] = span{start: start, end: end}
-		pl.slid[w.at] = x.slide.Partial()
-		if i == 0 || x.lo < low {
-			low = x.lo
+		s.drop()
+		if err := s.see(r, sc, asOf, done, to, x); err != nil {
+			return 0, err
 		}
+		done = to
 	}
-	if len(s.windows) == 0 || !s.cols.Drop(low) {
-		return
-	}
-	for i := range s.windows { // what lags behind in the other past begins anew when it is asked for
-		x := &s.windows[i].pasts[1-past]
-		x.on = x.on && x.lo >= low
-	}
+	return done, nil
 }
 
-// see tells the scan whether the entity is known: mostly the newest row tells.
-func (s *slider) see(r *Reader, sc *viewScan) error {
-	if s.newest >= sc.since && s.newest != event.MinTime && (!sc.served || s.latest <= sc.asOf) {
-		sc.seen = true
+// behindBase tells of an instant within the view's history whether all windows but lifetimes begin behind what was
+// trimmed, which these begin with.
+func (s *slider) behindBase(r *Reader, sc *viewScan, asOf event.Time) error {
+	root := sc.index.root
+	if root == nil || root.base == nil || asOf < r.horizon(sc.q.v) {
 		return nil
 	}
+	e := root.base
+	if e.maxT >= asOf || e.maxArrival > asOf || !sc.within(e.offsets) {
+		return ErrTrimmed
+	}
+	for i := range s.windows {
+		w := &s.windows[i]
+		if start, _ := w.spec.Range(asOf); sc.q.planes[w.plane].base != nil && start <= e.maxT {
+			return ErrTrimmed
+		}
+	}
+	return nil
+}
+
+// count takes notice of the rows before an instant.
+func (s *slider) count(sc *viewScan, asOf event.Time) {
+	from := s.now
+	if s.now = s.cols.Seek(from, asOf); s.now == from {
+		return
+	}
+	latest := event.MinTime
+	for row := from; row < s.now; row++ {
+		latest = max(latest, s.cols.Arrival(row))
+	}
+	s.newest, s.latest = max(s.newest, s.cols.Time(s.now-1)), max(s.latest, latest)
+	if s.grown != nil {
+		s.grown.take(s.cols, from, s.now, latest, asOf, &sc.row)
+	}
+}
+
+// pass moves the starts of windows to an instant that more rows lie before than are held.
+func (s *slider) pass(sc *viewScan, asOf event.Time) {
+	s.count(sc, asOf)
+	for i := range s.windows {
+		w := &s.windows[i]
+		start, _ := w.spec.Range(asOf)
+		w.lo = s.cols.Seek(w.lo, start)
+		w.hi = max(w.lo, w.hi)
+	}
+	s.drop()
+}
+
+// drop lets rows go that lie before all windows.
+func (s *slider) drop() {
+	low := s.now
+	s.cols.Added(low)
+	for i := range s.windows {
+		low = min(low, s.windows[i].lo)
+	}
+	if !s.cols.Drop(low) {
+		return
+	}
+	for _, x := range s.ranges {
+		x.Drop()
+	}
+	for i := range s.windows {
+		for p := range s.windows[i].slides {
+			x := &s.windows[i].slides[p]
+			x.on = x.on && x.lo >= low // what lags behind begins anew when it is asked for
+		}
+	}
+}
+
+// answer moves the window to instants [from, to) and answers its features: as served, too, where that is another past.
+func (w *slideWindow) answer(cols *agg.Columns, asOf []event.Time, from, to int, late []bool, x *runAnswers) {
+	for k := from; k < to; k++ {
+		at := agg.At{AsOf: asOf[k]}
+		at.Start, at.End = w.spec.Range(at.AsOf)
+		w.lo = cols.Seek(w.lo, at.Start)
+		if at.End >= at.AsOf {
+			at.End, w.hi = at.AsOf, x.stops[k]
+		} else {
+			w.hi = cols.Seek(max(w.lo, w.hi), at.End)
+		}
+		for i := range w.ranged {
+			g := &w.ranged[i]
+			if !g.ranges.Range(w.lo, w.hi) {
+				w.slide(slideAll, event.MaxTime, g.features, cols, k, at, &x.pasts[0], x)
+				continue
+			}
+			for _, f := range g.features {
+				x.pasts[0].set(f.slot, k, g.ranges.Answer(&f.Call), x)
+			}
+		}
+		if len(w.rest) > 0 {
+			w.slide(slideRest, event.MaxTime, w.rest, cols, k, at, &x.pasts[0], x)
+		}
+		if late[k] {
+			w.slide(slideServed, at.AsOf, w.features, cols, k, at, &x.pasts[1], x)
+		}
+	}
+}
+
+// slide answers features by one of the slides: of the rows that arrived by then.
+func (w *slideWindow) slide(which int, arrived event.Time, features []*featureQuery, cols *agg.Columns, k int, at agg.At, to *pastAnswers, x *runAnswers) {
+	p := &w.slides[which]
+	if !p.on {
+		p.on = true
+		p.slide.Reset()
+	}
+	p.lo = w.lo
+	p.slide.Advance(w.lo, w.hi, arrived)
+	for _, f := range features {
+		to.set(f.slot, k, p.slide.Answer(&f.Call, at), x)
+	}
+}
+
+// see tells whether the entity is known where the newest row does not tell.
+func (s *slider) see(r *Reader, sc *viewScan, asOf []event.Time, from, to int, x *runAnswers) (err error) {
+	for past := range x.known {
+		for k := from; k < to; k++ {
+			if x.known[past][k] || past == 1 && !sc.lateSlid[k] {
+				continue
+			}
+			sc.reset(Instant{AsOf: asOf[k], AsServed: past == 1})
+			if x.known[past][k], err = r.seeAny(sc); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// seeAny tells whether a row of the entity at hand makes it known.
+func (r *Reader) seeAny(sc *viewScan) (bool, error) {
 	rows := sc.index.head.rows
 	for _, row := range rows[sort.Search(len(rows), func(i int) bool { return rows[i].t >= sc.since }):] {
 		if sc.seen || row.t >= sc.asOf {
 			break
 		}
 		if _, err := sc.q.v.c.next(row.b, &sc.row); err != nil {
-			return err
+			return false, err
 		}
 		sc.seen = sc.counts()
 	}
 	if sc.seen || sc.index.root == nil {
-		return nil
+		return sc.seen, nil
 	}
-	var err error
-	sc.seen, err = r.anyRow(sc, sc.index.root)
-	return err
+	return r.anyRow(sc, sc.index.root)
 }

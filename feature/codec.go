@@ -7,6 +7,7 @@ import (
 
 	"github.com/penstock-ml/penstock/event"
 	"github.com/penstock-ml/penstock/pipeline"
+	"github.com/penstock-ml/penstock/transforms/agg"
 )
 
 // maxRowBytes bounds one stored row; a larger one is a dead letter of reason "size".
@@ -181,6 +182,114 @@ func (c *codec) values(row []byte, out []event.Value) error {
 			}
 			out[i] = event.Value{Kind: k, Num: c.scales[i], Str: event.Alias(row[w : w+int(x)])}
 			row = row[w+int(x):]
+		}
+	}
+	if len(row) != 0 {
+		return errCorruptRow
+	}
+	return nil
+}
+
+// appendTo decodes the first row of b into cols, as far as they keep it, and returns the rest. The text of its
+// values aliases b.
+func (c *codec) appendTo(cols *agg.Columns, b []byte) ([]byte, error) {
+	row, rest, err := splitRow(b)
+	if err != nil {
+		return nil, err
+	}
+	t := rowTime(b)
+	row = row[8:]
+	lag, w := binary.Varint(row)
+	if w <= 0 {
+		return nil, errCorruptRow
+	}
+	row = row[w:]
+	cols.Times, cols.Arrived = append(cols.Times, t), append(cols.Arrived, t+event.Time(lag))
+	lane, w := binary.Uvarint(row)
+	if w <= 0 || lane > math.MaxInt32 {
+		return nil, errCorruptRow
+	}
+	row = row[w:]
+	offset, w := binary.Uvarint(row)
+	if w <= 0 {
+		return nil, errCorruptRow
+	}
+	row = row[w:]
+	index := uint64(0)
+	if c.flat {
+		if index, w = binary.Uvarint(row); w <= 0 || index > math.MaxInt32 {
+			return nil, errCorruptRow
+		}
+		row = row[w:]
+	}
+	if cols.Placed {
+		source, partition := c.lanes.source(int32(lane))
+		cols.Places = append(cols.Places, event.Position{Source: source, Partition: partition, Offset: int64(offset), Index: int32(index)})
+	}
+	if c.filters {
+		pass, w := binary.Uvarint(row)
+		if w <= 0 {
+			return nil, errCorruptRow
+		}
+		row = row[w:]
+		if cols.Passes {
+			cols.Pass = append(cols.Pass, pass)
+		}
+	}
+	if c.order {
+		s := event.Alias(row)
+		v, tail, err := event.DecodeValue(s)
+		if err != nil {
+			return nil, errCorruptRow
+		}
+		row = row[len(s)-len(tail):]
+		if cols.Ordered {
+			cols.Orders = append(cols.Orders, v)
+		}
+	}
+	return rest, c.valuesTo(cols, row)
+}
+
+// valuesTo is values, by column.
+func (c *codec) valuesTo(cols *agg.Columns, row []byte) error {
+	n := (len(c.kinds) + 7) / 8
+	if len(row) < n {
+		return errCorruptRow
+	}
+	nulls := row[:n]
+	row = row[n:]
+	for i, k := range c.kinds {
+		in := &cols.Inputs[i]
+		num, text := uint64(0), row[:0]
+		if nulls[i/8]&(1<<(i%8)) != 0 {
+			k = event.Null
+		}
+		switch k {
+		case event.Null:
+		case event.Double:
+			if len(row) < 8 {
+				return errCorruptRow
+			}
+			num, row = binary.LittleEndian.Uint64(row), row[8:]
+		case event.Bool, event.Long, event.Timestamp, event.LocalTimestamp, event.Date, event.TimeOfDay:
+			x, w := binary.Varint(row)
+			if w <= 0 {
+				return errCorruptRow
+			}
+			num, row = uint64(x), row[w:]
+		default:
+			x, w := binary.Uvarint(row)
+			if w <= 0 || x > uint64(len(row)-w) {
+				return errCorruptRow
+			}
+			num, text, row = c.scales[i], row[w:w+int(x)], row[w+int(x):]
+		}
+		if !in.Used {
+			continue
+		}
+		in.Kinds, in.Nums = append(in.Kinds, k), append(in.Nums, num)
+		if in.Text {
+			in.Texts = append(in.Texts, event.Alias(text))
 		}
 	}
 	if len(row) != 0 {

@@ -107,20 +107,22 @@ func benchRead(b *testing.B, cut *Cut, sel *Selector, spine []benchRow, at []int
 	for range runtime.GOMAXPROCS(0) {
 		wg.Go(func() {
 			r := cut.NewReader()
-			var out Vector
 			name := []byte("u0000000")
 			key := []event.Value{event.StringOf(event.Alias(name))}
+			var instants []event.Time
 			for rows := range chunks {
-				last := -1
-				for n, i := range rows {
-					if n > last {
-						for last = n; last+1 < len(rows) && spine[rows[last+1]].user == spine[i].user; last++ {
-						}
-						r.Expect(last+1-n, spine[rows[last]].at)
+				for from := 0; from < len(rows); {
+					user := spine[rows[from]].user
+					instants = instants[:0]
+					for ; from < len(rows) && spine[rows[from]].user == user; from++ {
+						instants = append(instants, spine[rows[from]].at)
 					}
-					benchName(name, spine[i].user)
-					if err := r.Read(b.Context(), sel, key, nil, Instant{AsOf: spine[i].at}, &out); err != nil {
-						b.Error(err)
+					benchName(name, user)
+					r.Expect(len(instants), instants[len(instants)-1])
+					for some := range slices.Chunk(instants, 128) {
+						if _, err := r.ReadRun(b.Context(), sel, key, nil, some); err != nil {
+							b.Error(err)
+						}
 					}
 				}
 			}

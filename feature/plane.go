@@ -40,9 +40,7 @@ type plane struct {
 	none     *agg.Partial   // stays empty
 	lifetime *agg.Partial   // stays empty, of the groups that lifetime windows read; nil: there are none
 	pending  []event.Row    // of an ordered plane: rows that wait for their place
-	done     bool           // an index has told what its segments hold, or they slide
-	slides   bool           // the windows slide
-	slid     []*agg.Partial // by window, if they do: what it holds
+	done     bool           // an index has told what its segments hold, or its windows have slid
 }
 
 // span is a window as of one instant.
@@ -206,7 +204,7 @@ func (pl *plane) readsEarly(f *featureQuery) bool {
 // fold unites the segments of nested windows: each is merged into the one before it in time, so that the
 // first segment of a window then holds all of it. What is merged in is always later in time.
 func (pl *plane) fold() {
-	if !pl.q.nested || pl.slides {
+	if !pl.q.nested {
 		return
 	}
 	for i := len(pl.parts) - 2; i >= 0; i-- {
@@ -218,9 +216,6 @@ func (pl *plane) fold() {
 
 // result is what a span holds, after fold; valid until the next reset.
 func (pl *plane) result(i int) *agg.Partial {
-	if pl.slides {
-		return pl.slid[i]
-	}
 	s := &pl.spans[i]
 	if s.from >= s.to {
 		return pl.none

@@ -28,7 +28,7 @@ type Reader struct {
 	trace    *trace          // nil but for Explain
 	run      int             // how often Expect was called
 	reads    int             // that were expected then
-	until    event.Time
+	until    event.Time      // the last of them
 }
 
 // scratch is a Reader's memory for one Selector.
@@ -39,6 +39,7 @@ type scratch struct {
 	args   []event.Value
 	lists  []byte // of the values that are lists and maps
 	views  []viewScan
+	run    *runAnswers // nil before ReadRun
 }
 
 // NewReader returns a reader of the newest state: memory first.
@@ -69,6 +70,13 @@ func (r *Reader) scratchOf(sel *Selector) *scratch {
 	return x
 }
 
+// Expect tells that ReadRun will be asked for one entity at n instants, the last of them until, in one call or in
+// several that go on.
+func (r *Reader) Expect(n int, until event.Time) {
+	r.run++
+	r.reads, r.until = n, until
+}
+
 // Read answers one entity. keys has one value per Selector.Keys, request one per Selector.Request.
 func (r *Reader) Read(ctx context.Context, sel *Selector, keys, request []event.Value, at Instant, out *Vector) error {
 	x := r.scratchOf(sel)
@@ -77,11 +85,7 @@ func (r *Reader) Read(ctx context.Context, sel *Selector, keys, request []event.
 	x.lists = x.lists[:0]
 	for i := range x.views {
 		q := x.views[i].q
-		r.prefix = appendPrefix(r.prefix[:0], q.v.id)
-		for _, k := range q.keys {
-			r.prefix = appendKeyValue(r.prefix, &keys[k])
-		}
-		sealPrefix(r.prefix)
+		r.nameEntity(q, keys)
 		if err := r.readView(ctx, &x.views[i], at); err != nil {
 			return fmt.Errorf("read view %q: %w", q.v.plan.Name, err)
 		}
@@ -198,6 +202,9 @@ func (r *Reader) finishView(sc *viewScan, x *scratch, at Instant) {
 	lost := q.v.lost()
 	for i := range q.features {
 		f := &q.features[i]
+		if sc.slid && q.slides(f) {
+			continue
+		}
 		derived := f.plane >= 0 && q.planes[f.plane].derived
 		if at.AsOf < horizon || derived && sc.planes[f.plane].readsEarly(f) {
 			x.values[f.slot], x.status[f.slot], x.times[f.slot] = event.Value{}, BeforeHistory, event.MinTime
@@ -207,21 +214,7 @@ func (r *Reader) finishView(sc *viewScan, x *scratch, at Instant) {
 		if a.Overflow {
 			r.s.overflows[q.v.id].Add(1)
 		}
-		v, st := a.Value, Present
-		switch {
-		case !sc.seen:
-			st = NotFound
-		case f.TTL > 0 && a.Newest != event.MinTime && at.AsOf.Sub(a.Newest) > f.TTL:
-			st, v = Expired, event.Value{}
-		case v.IsNull():
-			st = IsNull
-		}
-		if v.IsNull() {
-			v = f.Default
-		}
-		if lost || derived && sc.lookups.incomplete {
-			st = Incomplete
-		}
+		v, st := f.finish(a.Value, a.Newest, at.AsOf, sc.seen, lost || derived && sc.lookups.incomplete)
 		x.values[f.slot], x.status[f.slot], x.times[f.slot] = x.keep(v), st, a.Newest
 	}
 }

@@ -28,6 +28,10 @@ type viewScan struct {
 	kept     keptScan     // scratch
 	index    entityIndex  // of a cut's reader
 	slider   slider       // the same
+	slid     bool         // in a run: what slides is known already
+	slidTo   int          // of a run: at how many instants it slid
+	lateSlid []bool       // of a run: what slid may differ as served
+	late     []bool       // of a run: the rest may
 	trace    *trace       // nil but for Explain
 }
 
@@ -59,7 +63,7 @@ func (sc *viewScan) reset(at Instant) {
 		sc.lookups.incomplete = false
 	}
 	for i := range sc.planes {
-		sc.planes[i].done, sc.planes[i].slides = false, false
+		sc.planes[i].done = false
 	}
 	for i := range sc.lasts {
 		sc.lasts[i].reset()
@@ -112,7 +116,9 @@ func (r *Reader) scan(sc *viewScan, at Instant) error {
 		return err
 	}
 	for i := range sc.planes {
-		sc.planes[i].fold()
+		if pl := &sc.planes[i]; !sc.slid || !pl.q.slides {
+			pl.fold()
+		}
 	}
 	for i := range sc.lasts {
 		sc.lasts[i].fold()
@@ -125,16 +131,13 @@ func (r *Reader) scanAll(sc *viewScan, rows []byte, root *node) error {
 	if err := r.findSessions(sc, rows, root); err != nil {
 		return err
 	}
-	slid, err := r.slide(sc)
-	if err != nil {
-		return err
-	}
 	for i := range sc.planes {
-		if !sc.planes[i].done {
-			sc.planes[i].reset(sc.asOf, sc.span)
+		pl := &sc.planes[i]
+		if pl.done = sc.slid && pl.q.slides; !pl.done {
+			pl.reset(sc.asOf, sc.span)
 		}
 	}
-	if err := r.scanBase(sc, root); err != nil || slid && sc.gathered() {
+	if err := r.scanBase(sc, root); err != nil {
 		return err
 	}
 	if indexed, err := r.scanIndexed(sc); err != nil || indexed && sc.gathered() {

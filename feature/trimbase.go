@@ -179,13 +179,7 @@ func (r *Reader) scanBase(sc *viewScan, root *node) error {
 	sc.see(e.maxT)
 	for i := range sc.planes {
 		pl := &sc.planes[i]
-		if pl.lifetime == nil {
-			continue
-		}
-		if pl.slides { // the lifetime has begun with it
-			if slices.ContainsFunc(pl.spans, func(s span) bool { return s.start != event.MinTime && s.start <= e.maxT }) {
-				return ErrTrimmed
-			}
+		if pl.lifetime == nil || pl.done {
 			continue
 		}
 		if _, within := pl.wants(e.minT, e.maxT); !within || !pl.lifetime.Holds(e.sum) {

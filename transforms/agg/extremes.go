@@ -25,18 +25,18 @@ type extremes struct {
 func (x *extremes) reset() { x.of, x.left = x.of[:0], 0 }
 
 // worse tells whether a is not better than b; their texts, if they are some, are in c.
-func (x *extremes) worse(a, b extreme, c *Columns, in *inputColumn) bool {
+func (x *extremes) worse(a, b extreme, c *Columns, in *InputColumn) bool {
 	switch x.class {
 	case classText:
-		return x.sign*strings.Compare(in.texts[a.row-c.base], in.texts[b.row-c.base]) >= 0
+		return x.sign*strings.Compare(in.Texts[a.row-c.base], in.Texts[b.row-c.base]) >= 0
 	case classDecimal:
-		return x.sign*compareIntegers(minimal(in.texts[a.row-c.base]), minimal(in.texts[b.row-c.base])) >= 0
+		return x.sign*compareIntegers(minimal(in.Texts[a.row-c.base]), minimal(in.Texts[b.row-c.base])) >= 0
 	}
 	return a.key >= b.key
 }
 
 // push takes in the value of a row, mostly the last.
-func (x *extremes) push(e extreme, c *Columns, in *inputColumn) {
+func (x *extremes) push(e extreme, c *Columns, in *InputColumn) {
 	n := len(x.of)
 	at := n // where it goes
 	if n > x.left && x.of[n-1].row > e.row {

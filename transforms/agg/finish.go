@@ -84,7 +84,12 @@ func (p *Partial) finishSum(g *group) (v event.Value, overflow bool) {
 		g.ends.out = appendInteger(g.ends.out[:0], words, e, negative)
 		return event.Value{Kind: event.Decimal, Num: g.scale, Str: event.Alias(g.ends.out)}, false
 	}
-	switch { // a long: e is 0
+	return longOf(words, negative) // e is 0
+}
+
+// longOf is ±words as a long, or nothing if it is none.
+func longOf(words []uint64, negative bool) (v event.Value, overflow bool) {
+	switch {
 	case len(words) == 0:
 		return event.LongOf(0), false
 	case len(words) > 1 || words[0] > 1<<63 || words[0] == 1<<63 && !negative:

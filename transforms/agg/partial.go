@@ -200,29 +200,32 @@ func (g *group) reset() {
 // Add adds one row. It allocates nothing in the steady state, and copies what it keeps of r.
 func (p *Partial) Add(r *event.Row) {
 	for i := range p.groups {
-		g := &p.groups[i]
-		if g.filter >= 0 && r.Pass>>uint(g.filter)&1 == 0 {
-			continue
+		p.addTo(&p.groups[i], r)
+	}
+}
+
+func (p *Partial) addTo(g *group, r *event.Row) {
+	if g.filter >= 0 && r.Pass>>uint(g.filter)&1 == 0 {
+		return
+	}
+	if g.class != classRows {
+		if g.input >= len(r.Values) {
+			return
 		}
-		if g.class != classRows {
-			if g.input >= len(r.Values) {
-				continue
-			}
-			v := &r.Values[g.input]
-			if v.Kind == event.Null || v.Kind != g.kind || v.Kind == event.Decimal && v.Num != g.scale {
-				continue
-			}
-			if g.more && !g.addMore(v, r) {
-				continue
-			}
-			p.addValue(g, v, r)
-		} else if g.more && !g.addMore(&event.Value{}, r) {
-			continue
+		v := &r.Values[g.input]
+		if v.Kind == event.Null || v.Kind != g.kind || v.Kind == event.Decimal && v.Num != g.scale {
+			return
 		}
-		g.count++
-		if r.Time > g.newest {
-			g.newest = r.Time
+		if g.more && !g.addMore(v, r) {
+			return
 		}
+		p.addValue(g, v, r)
+	} else if g.more && !g.addMore(&event.Value{}, r) {
+		return
+	}
+	g.count++
+	if r.Time > g.newest {
+		g.newest = r.Time
 	}
 }
 

@@ -25,7 +25,7 @@ type Slide struct {
 type track struct {
 	g         *group
 	c         *Columns
-	in        *inputColumn // nil for "*"
+	in        *InputColumn // nil for "*"
 	nan       int64        // how many values are NaN, and infinite
 	posInf    int64
 	negInf    int64
@@ -47,7 +47,7 @@ func NewSlide(l *Layout, groups []int, c *Columns) *Slide {
 		g := &s.p.groups[i]
 		t := track{g: g, c: c, low: extremes{sign: 1, class: g.class}, high: extremes{sign: -1, class: g.class}}
 		if g.class != classRows {
-			t.in = &c.inputs[g.input]
+			t.in = &c.Inputs[g.input]
 		}
 		s.tracks = append(s.tracks, t)
 	}
@@ -100,7 +100,7 @@ func (s *Slide) Advance(lo, hi int, arrived event.Time) {
 		s.tracks[i].enter(s.hi, hi, arrived)
 	}
 	if arrived != event.MaxTime {
-		for i, at := range s.c.arrived[s.hi-s.c.base : hi-s.c.base] {
+		for i, at := range s.c.Arrived[s.hi-s.c.base : hi-s.c.base] {
 			if at > arrived {
 				s.waiting.push(arrival{at, s.hi + i})
 			}
@@ -120,19 +120,83 @@ func (s *Slide) Partial() *Partial {
 	return s.p
 }
 
+// Answer is what the Partial would answer, mostly without making it. Text is valid until the window moves.
+func (s *Slide) Answer(c *Call, at At) Answer {
+	if c.By != nil || c.Func < Count || c.Func > Last { // not of what is at hand
+		return s.Partial().Answer(c, at)
+	}
+	t := &s.tracks[s.p.at[c.Group]]
+	g := t.g
+	if g.count == 0 {
+		a := Answer{Newest: event.MinTime}
+		if c.Func == Count {
+			a.Value = event.LongOf(0)
+		}
+		return a
+	}
+	a := Answer{Newest: s.c.Time(t.last)}
+	switch c.Func {
+	case Count:
+		a.Value = event.LongOf(g.count)
+	case Sum:
+		g.flags = t.flags()
+		a.Value, a.Overflow = s.p.finishSum(g)
+	case Avg:
+		g.flags = t.flags()
+		a.Value = s.p.finishAvg(g)
+	case Min:
+		a.Value = t.extreme(t.low.front(), 0)
+	case Max:
+		a.Value = t.extreme(t.high.front(), -1)
+	case First:
+		t.findFirst(s.arrived)
+		a.Value = g.canonical(t.at(t.first - s.c.base))
+	case Last:
+		a.Value = g.canonical(t.at(t.last - s.c.base))
+	}
+	return a
+}
+
+// flags tells what of the values are not numbers.
+func (t *track) flags() (f byte) {
+	if t.nan > 0 {
+		f |= hasNaN
+	}
+	if t.posInf > 0 {
+		f |= hasPosInf
+	}
+	if t.negInf > 0 {
+		f |= hasNegInf
+	}
+	return f
+}
+
+// extreme is the least or greatest value, by the front of low, or of high, whose keys are turned (-1); NaN wins.
+func (t *track) extreme(x *extreme, turned int64) event.Value {
+	switch {
+	case t.g.class == classDouble && t.nan > 0:
+		return event.DoubleOf(math.NaN())
+	case t.texts():
+		return event.Value{Kind: t.g.kind, Num: t.g.scale, Str: t.textAt(x.row)}
+	case t.g.class == classDouble:
+		return event.DoubleOf(keyDouble(x.key ^ turned))
+	}
+	return event.Value{Kind: t.g.kind, Num: uint64(x.key ^ turned)}
+}
+
 // counts tells whether a row counts in the group.
 func (t *track) counts(i int) bool {
-	if t.g.filter >= 0 && t.c.pass[i]>>uint(t.g.filter)&1 == 0 {
+	if t.g.filter >= 0 && t.c.Pass[i]>>uint(t.g.filter)&1 == 0 {
 		return false
 	}
-	return t.in == nil || t.in.kinds[i] == t.g.kind && t.g.kind != event.Null && (t.g.class != classDecimal || t.in.nums[i] == t.g.scale)
+	return t.in == nil || t.in.Kinds[i] == t.g.kind && t.g.kind != event.Null && (t.g.class != classDecimal || t.in.Nums[i] == t.g.scale)
 }
 
 // enter adds those of rows [from, to) that arrived by then.
 func (t *track) enter(from, to int, arrived event.Time) {
 	g, c := t.g, t.c
 	for i := from - c.base; i < to-c.base; i++ {
-		if !t.counts(i) || c.arrived[i] > arrived {
+		if !t.counts(i) || c.Arrived[i] > arrived {
 			continue
 		}
 		row := i + c.base
@@ -150,7 +214,7 @@ func (t *track) enter(from, to int, arrived event.Time) {
 func (t *track) leave(from, to int, arrived event.Time) {
 	g, c := t.g, t.c
 	for i := from - c.base; i < to-c.base; i++ {
-		if !t.counts(i) || c.arrived[i] > arrived {
+		if !t.counts(i) || c.Arrived[i] > arrived {
 			continue
 		}
 		g.count--
@@ -165,11 +229,11 @@ func (t *track) leave(from, to int, arrived event.Time) {
 func (t *track) value(i, row int, sign int64) {
 	switch t.g.class {
 	case classDouble:
-		t.double(row, math.Float64frombits(t.in.nums[i]), sign)
+		t.double(row, math.Float64frombits(t.in.Nums[i]), sign)
 	case classInteger:
-		t.integer(row, int64(t.in.nums[i]), sign)
+		t.integer(row, int64(t.in.Nums[i]), sign)
 	case classText, classDecimal:
-		t.text(row, t.in.texts[i], sign)
+		t.text(row, t.in.Texts[i], sign)
 	}
 	if t.g.parts&(PartCubes|PartFourths) != 0 {
 		v := t.at(i)
@@ -179,10 +243,8 @@ func (t *track) value(i, row int, sign int64) {
 
 // at is the value at i.
 func (t *track) at(i int) event.Value {
-	v := event.Value{Kind: t.g.kind, Num: t.in.nums[i]}
-	if t.in.text {
-		v.Str = t.in.texts[i]
-	}
+	v := t.in.at(i)
+	v.Kind = t.g.kind
 	return v
 }
 
@@ -295,14 +357,7 @@ func (t *track) settle(arrived event.Time) {
 	if g.parts&PartOldest != 0 {
 		g.extra.oldest = c.Time(t.first)
 	}
-	for _, f := range []struct {
-		n    int64
-		flag byte
-	}{{t.nan, hasNaN}, {t.posInf, hasPosInf}, {t.negInf, hasNegInf}} {
-		if f.n > 0 {
-			g.flags |= f.flag
-		}
-	}
+	g.flags = t.flags()
 	if x := t.low.front(); x != nil {
 		g.low = x.key
 		if t.texts() {
@@ -326,7 +381,7 @@ func (t *track) settle(arrived event.Time) {
 // findFirst finds the first row that counts.
 func (t *track) findFirst(arrived event.Time) {
 	for ; t.first < t.last; t.first++ {
-		if i := t.first - t.c.base; t.counts(i) && t.c.arrived[i] <= arrived {
+		if i := t.first - t.c.base; t.counts(i) && t.c.Arrived[i] <= arrived {
 			return
 		}
 	}
@@ -338,9 +393,9 @@ func (t *track) texts() bool { return t.g.class == classText || t.g.class == cla
 // textAt is the text of a row that counts.
 func (t *track) textAt(row int) string {
 	if t.g.class == classDecimal {
-		return minimal(t.in.texts[row-t.c.base])
+		return minimal(t.in.Texts[row-t.c.base])
 	}
-	return t.in.texts[row-t.c.base]
+	return t.in.Texts[row-t.c.base]
 }
 
 // edge makes e a row that counts.
