@@ -405,7 +405,7 @@ func TestOrder(t *testing.T) {
 	f.add(events...)
 	var b strings.Builder
 	b.WriteString("n,user_id,event_time\n")
-	const n = 100_000
+	n := sized(30_000, 100_000)
 	for i := range n {
 		fmt.Fprintf(&b, "%d,u%d,%s\n", i, rnd.IntN(60), base.Add(event.Duration(rnd.Int64N(90000))*event.Second))
 	}
@@ -440,6 +440,14 @@ func TestOrder(t *testing.T) {
 	}
 }
 
+// sized is how much a test does: full in CI (PENSTOCK_FULL), few elsewhere.
+func sized(few, full int) int {
+	if os.Getenv("PENSTOCK_FULL") != "" {
+		return full
+	}
+	return few
+}
+
 // TestMemory: neither the bytes nor the report depend on how many rows are answered together.
 func TestMemory(t *testing.T) {
 	f := newFixture(t)
@@ -452,7 +460,7 @@ func TestMemory(t *testing.T) {
 	f.add(events...)
 	var b strings.Builder
 	b.WriteString("n,user_id,event_time,text\n")
-	for i := range 70_000 {
+	for i := range sized(25_000, 70_000) {
 		fmt.Fprintf(&b, "%d,u%d,%s,%s\n", i, rnd.IntN(25), base.Add(event.Duration(rnd.Int64N(90000))*event.Second), strings.Repeat("é", rnd.IntN(20)))
 	}
 	spine := f.write("spine.csv", b.String())

@@ -75,7 +75,7 @@ func TestLabelsAgreeWithTheOracle(t *testing.T) {
 		t    event.Time
 	}
 	var rows []asked
-	for range 150 {
+	for range sized(30, 150) {
 		e := all[r.IntN(len(all))]
 		edges := []event.Duration{0, event.Hour, 30 * event.Minute, 90 * event.Minute, 2 * event.Hour, 3 * event.Hour}
 		x := asked{e.user, e.shop, at(e.ts).Add(-edges[r.IntN(len(edges))]).Add(event.Duration(r.IntN(3) - 1))}

@@ -363,10 +363,10 @@ func seriesOf(vals []event.Value) (s series) {
 
 // TestParquetOut: what is written is read, in pages and row groups that end anywhere.
 func TestParquetOut(t *testing.T) {
-	for seed := range uint64(60) {
+	for seed := range uint64(sized(25, 60)) {
 		checkDrawn(t, seed, int(seed*seed%700), 100+int(seed%7)*100)
 	}
-	for seed := uint64(100); seed < 103; seed++ {
+	for seed := uint64(100); seed < uint64(sized(101, 103)); seed++ {
 		checkDrawn(t, seed, 70_000, 66_000)
 	}
 }

@@ -16,7 +16,10 @@ import (
 // greatest longs, strings and keys near their bounds.
 func TestExtremes(t *testing.T) {
 	for i, base := range []event.Time{event.MinTime + 1, event.MinTime.Add(31 * event.Day), -event.Time(12 * event.Hour), event.MaxTime.Add(-event.Day)} {
-		for _, long := range []int{3, 1500, 60_000} {
+		for j, long := range []int{3, 1500, 60_000} {
+			if (i+j)%3 > runs(0, 2, 2) { // each of both once
+				continue
+			}
 			t.Run(fmt.Sprintf("%d/%d", i, long), func(t *testing.T) { extreme(t, base, long) })
 		}
 	}

@@ -99,9 +99,8 @@ func offer(ctx context.Context, rng *rand.Rand, s *Store, plan *pipeline.Plan, r
 	return s.Sweep(ctx)
 }
 
-// TestCrashAtEveryCommit stops the state after its k-th commit, for every fourth k (every k with
-// PENSTOCK_LONG=1), with batches so small that
-// a checkpoint takes many: whatever is found then can be read, and the replay counts everything once.
+// TestCrashAtEveryCommit stops the state after its k-th commit, for every fourth k (every 16th without
+// PENSTOCK_FULL=1, every k with PENSTOCK_LONG=1), with batches so small that a checkpoint takes many: whatever is found then can be read, and the replay counts everything once.
 func TestCrashAtEveryCommit(t *testing.T) {
 	ctx := t.Context()
 	plan := testPlan(t, testPipeline)
@@ -110,7 +109,7 @@ func TestCrashAtEveryCommit(t *testing.T) {
 	records := randomEvents(rand.New(rand.NewPCG(11, 0)), plan, 1500, 2, users)
 	ing := oracle.Ingest(plan.Sources[0], plan.Views, records)[0]
 	value := make([]byte, 200<<10)
-	step := int64(4)
+	step := int64(runs(16, 4, 4))
 	switch {
 	case os.Getenv("PENSTOCK_LONG") != "":
 		step = 1

@@ -71,7 +71,7 @@ func copyEvents(rng *rand.Rand, plan *pipeline.Plan, records []oracle.Record, sh
 // TestDedupe counts random streams with few and many copies over crashes, flushes and evictions, and compares
 // answers, as served and at cuts, and counts with the oracle.
 func TestDedupe(t *testing.T) {
-	for seed, share := range []float64{0.001, 0.1, 0.6, 0.6, 0.1, 0.6, 0.1, 0.9}[:runs(4, 8, 8)] {
+	for seed, share := range []float64{0.001, 0.1, 0.6, 0.6, 0.1, 0.6, 0.1, 0.9}[:runs(3, 8, 8)] {
 		t.Run(fmt.Sprint(share, seed), func(t *testing.T) { dedupeRun(t, uint64(seed), share) })
 	}
 }

@@ -126,7 +126,7 @@ func TestRows(t *testing.T) {
 					}
 					one := *plan
 					one.Sources = []*pipeline.Source{src}
-					records[src] = randomEvents(rng, &one, 3000, 3, 3)
+					records[src] = randomEvents(rng, &one, runs(1500, 3000, 3000), 3, 3)
 					if plan.View(c.view).Dedupe != nil {
 						copyEvents(rng, &one, records[src], 0.4, 6*event.Hour)
 					}

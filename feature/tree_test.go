@@ -57,7 +57,7 @@ func treeRun(t *testing.T, order string) {
 	defer st.Close()
 	s := testOpen(t, st, plan, 2)
 	p := s.Partition(plan.Sources[0], 0)
-	const n = 60_000
+	n := runs(20_000, 60_000, 60_000)
 	base := event.Time(1_700_000_000_000_000)
 	rows := make([]plain, n)
 	for i := range rows {
@@ -103,7 +103,7 @@ func treeRun(t *testing.T, order string) {
 	if err := s.Close(ctx); err != nil {
 		t.Fatal(err)
 	}
-	checkTree(t, st, n, order != "ties")
+	checkTree(t, st, int64(n), order != "ties")
 }
 
 func compareTree(t *testing.T, s *Store, rng *rand.Rand, rows []plain) {

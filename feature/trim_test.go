@@ -171,7 +171,7 @@ func TestTrimOracle(t *testing.T) {
 		"session": sessionFeatures, "all": slices.Concat(lifetimeFeatures, lastFeatures, sessionFeatures),
 	} {
 		for seed := range uint64(runs(1, 2, 3)) {
-			t.Run(fmt.Sprint(name, seed), func(t *testing.T) { trimRun(t, seed, trimCase{more: more}) })
+			t.Run(fmt.Sprint(name, seed), func(t *testing.T) { trimRun(t, seed, trimCase{more: more, records: runs(1200, 0, 0)}) })
 		}
 	}
 }

@@ -13,7 +13,7 @@ import (
 // TestTrimSessions trims at nearly every step, with a history hardly longer than the gaps of sessions and events that
 // come late by as much.
 func TestTrimSessions(t *testing.T) {
-	for seed := range uint64(runs(10, 24, 24)) {
+	for seed := range uint64(runs(6, 24, 24)) {
 		t.Run(fmt.Sprint("seed", seed), func(t *testing.T) {
 			rng := rand.New(rand.NewPCG(seed, 37))
 			features := draw(rng, sessionFeatures, 1+rng.IntN(2))
@@ -27,7 +27,7 @@ func TestTrimSessions(t *testing.T) {
 
 // TestTrimStartOften does the same with views whose rows go from the earliest on, and few ids.
 func TestTrimStartOften(t *testing.T) {
-	for seed := range uint64(runs(12, 40, 400)) {
+	for seed := range uint64(runs(6, 40, 400)) {
 		t.Run(fmt.Sprint("seed", seed), func(t *testing.T) {
 			rng := rand.New(rand.NewPCG(seed, 41))
 			features := []string{`n: {count: "*", window: ` + []string{"1s", "10s", "1m"}[rng.IntN(3)] + "}"}

@@ -19,7 +19,7 @@ var drawdowns = []string{"life_down: {drawdown: amount}", "life_down_big: {drawd
 func TestTrimStart(t *testing.T) {
 	const ids = "{by: n, within: 40m}"
 	last := slices.Concat(lastFeatures[:1], lastFeatures[2:4], lastFeatures[6:]) // whose rows are not rare
-	seeds, n := runs(1, 1, 6), runs(1000, 2000, 3500)
+	seeds, n := runs(1, 1, 6), runs(700, 2000, 3500)
 	for i, c := range []trimCase{
 		{more: lifetimeFeatures, always: drawdowns},
 		{more: last, always: drawdowns[:1]},

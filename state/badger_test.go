@@ -368,7 +368,11 @@ func TestTwins(t *testing.T) {
 		held = held[:0]
 	}
 	var b state.Batch
-	for step := range 3000 {
+	steps := 800
+	if os.Getenv("PENSTOCK_FULL") != "" {
+		steps = 3000
+	}
+	for step := range steps {
 		switch n := r.IntN(100); {
 		case n < 60:
 			b.Reset()

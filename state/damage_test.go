@@ -135,7 +135,7 @@ func TestBitFlips(t *testing.T) {
 		{"logs", crashedDir, "badger/*.mem", crashedSum, 24},
 	} {
 		if os.Getenv("PENSTOCK_FULL") == "" {
-			c.flips = c.flips*5/8 + 1
+			c.flips = c.flips/4 + 1
 		}
 		t.Run(c.name, func(t *testing.T) {
 			files, err := filepath.Glob(filepath.Join(c.dir, c.glob))
@@ -248,11 +248,8 @@ func TestHole(t *testing.T) {
 func TestKill(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	rounds := 10
-	switch {
-	case testing.Short():
-		rounds = 5
-	case os.Getenv("PENSTOCK_FULL") != "":
+	rounds := 5
+	if os.Getenv("PENSTOCK_FULL") != "" {
 		rounds = 20
 	}
 	acked := uint64(0)

@@ -20,7 +20,7 @@ import (
 // is the one that a look-up gives. Summaries were read on the way.
 func TestExplainFolds(t *testing.T) {
 	summed := int64(0)
-	n := 5
+	n := 3
 	if os.Getenv("PENSTOCK_FULL") != "" {
 		n = 16
 	}

@@ -18,7 +18,7 @@ import (
 // TestExports: exports that random pipelines declare, with labels, spines of every kind, samples and splits, hold what
 // is made row by row from the raw events; and their bytes do not depend on how the events were counted.
 func TestExports(t *testing.T) {
-	n := 6
+	n := 4
 	switch {
 	case testing.Short():
 		n = 2

@@ -17,7 +17,7 @@ var happenings = []string{
 func TestSimulation(t *testing.T) {
 	n := 500
 	if testing.Short() || os.Getenv("PENSTOCK_FULL") == "" {
-		n = 40
+		n = 15
 	}
 	happened := map[string]int{}
 	for _, seed := range seeds(t, n) {
