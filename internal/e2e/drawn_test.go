@@ -258,6 +258,7 @@ func (d *drawn) tables(t *testing.T, want map[string]*proof.Table, where ...stri
 // TestKillDrawn kills the real process while it reads the events of a pipeline that internal/proof draws, and compares
 // counts, look-ups and training tables with the oracle.
 func TestKillDrawn(t *testing.T) {
+	beside(t)
 	kills := killsFrom(t, drawnKills)
 	n := seed(t)
 	d := newDrawn(t, rand.New(rand.NewPCG(n, 9)), n, 300+10*kills)

@@ -82,6 +82,7 @@ func writeFiles(t *testing.T, rng *rand.Rand, dir string, files, rows int) (pipe
 // TestKillFiles kills the process while it reads files, again and again until they are read, and then begins
 // anew. Every time all is read, the export has the bytes of that of a process that nobody killed.
 func TestKillFiles(t *testing.T) {
+	beside(t)
 	kills := killsFrom(t, 150)
 	rng := rand.New(rand.NewPCG(seed(t), 2))
 	dir := t.TempDir()

@@ -61,11 +61,22 @@ func (s *scenario) world(t *testing.T) *world {
 	return newWorld(s.plan, s.file, logs)
 }
 
+// full tells to do what CI does.
+func full() bool { return os.Getenv("PENSTOCK_FULL") != "" }
+
+// beside lets a test run beside others: most of its time it waits for processes. In CI they are so many that it would
+// change at which moments they are killed.
+func beside(t *testing.T) {
+	if !full() {
+		t.Parallel()
+	}
+}
+
 // killsFrom is how many processes a test kills: PENSTOCK_KILLS, or what CI has time for.
 func killsFrom(t *testing.T, standard int) int {
 	t.Helper()
 	text := os.Getenv("PENSTOCK_KILLS")
-	if text == "" && os.Getenv("PENSTOCK_FULL") == "" {
+	if text == "" && !full() {
 		return standard / 10
 	}
 	if text == "" {
@@ -148,9 +159,13 @@ func (k *killer) check(t *testing.T) {
 // TestKill kills the real process again and again, at random moments and at failpoints, while events come in,
 // and compares what it then knows with the oracle, and byte by byte with a process that nobody killed.
 func TestKill(t *testing.T) {
-	kills := killsFrom(t, defaultKills)
+	beside(t)
+	kills, records, asked := killsFrom(t, defaultKills), 1500, 120
+	if !full() {
+		records, asked = 600, 40
+	}
 	rng := rand.New(rand.NewPCG(seed(t), 1))
-	s := newScenario(t, rng, embedded(t, 4, "alpha", "beta"), 1500+40*kills, 4, "alpha.dead")
+	s := newScenario(t, rng, embedded(t, 4, "alpha", "beta"), records+40*kills, 4, "alpha.dead")
 	dir := filepath.Join(t.TempDir(), "state")
 	k := &killer{rng: rng, died: map[string]int{}}
 	for i := range kills {
@@ -176,7 +191,7 @@ func TestKill(t *testing.T) {
 	w.wait(t, proc)
 	w.counters(t, proc)
 	w.lookups(t, proc, rng, 12)
-	spines := w.spines(t, rng, 120)
+	spines := w.spines(t, rng, asked)
 	first, second, third := t.TempDir(), t.TempDir(), t.TempDir()
 	exports(t, spines, first, "--server", proc.url)
 	proc.stop(t)
