@@ -49,6 +49,11 @@ func (l *Label) windowDoc() string {
 const aheadHint = "a feature's window looks back; what comes after the instant is a label's: " +
 	`labels: {chargebacks: {view: user_spend, label: {count: "*", window: {after: 30d}}}}`
 
+// labelHint says where a label belongs that stands among features.
+func labelHint(name string) string {
+	return name + " is a label, which lies ahead: name it under labels: of an export, beside the feature set"
+}
+
 // labelScope is a label while it is being compiled.
 type labelScope struct {
 	key   *node

@@ -93,6 +93,8 @@ type compiler struct {
 	views    []*viewScope
 	labels   []*labelScope
 	exports  []*exportScope
+
+	future map[string]bool // names of labels, as they are written: a feature set that names one is told where it belongs
 }
 
 // secretSpan is where a secret begins, and how many lines behind it may hold more of it.
@@ -117,6 +119,10 @@ func (c *compiler) compile(root *node) {
 		return
 	}
 	c.expandEnv(root)
+	c.future = map[string]bool{}
+	for _, f := range root.get("labels").mapping() {
+		c.future[f.key.text] = true
+	}
 	c.checkObject(root, grammar, "", "")
 	if n := root.get("pipeline"); n != nil {
 		c.plan.Name = n.text

@@ -187,7 +187,9 @@ func (c *compiler) findFeature(dotted string) (f *Feature, known bool, message, 
 	view, name, _ := strings.Cut(dotted, ".")
 	var views []string
 	for _, v := range c.views {
-		views = append(views, v.view.Name)
+		if !v.view.Hidden {
+			views = append(views, v.view.Name)
+		}
 		if v.view.Name != view {
 			continue
 		}
@@ -201,10 +203,13 @@ func (c *compiler) findFeature(dotted string) (f *Feature, known bool, message, 
 		for _, f := range v.view.Features {
 			names = append(names, f.Name)
 		}
-		if slices.ContainsFunc(c.labels, func(l *labelScope) bool { return l.label.Name == name }) {
-			return nil, false, fmt.Sprintf("view %q has no feature %q", view, name), name + " is a label, which lies ahead: only exports have labels"
+		if c.future[name] {
+			return nil, false, fmt.Sprintf("view %q has no feature %q", view, name), labelHint(name)
 		}
 		return nil, false, fmt.Sprintf("view %q has no feature %q", view, name), diag.Suggest(name, "features of "+view, names)
+	}
+	if c.future[name] && view == "labels" {
+		return nil, false, fmt.Sprintf("there is no view %q", view), labelHint(name)
 	}
 	return nil, false, fmt.Sprintf("there is no view %q", view), diag.Suggest(view, "views", views)
 }
@@ -260,6 +265,9 @@ func (s *setScope) bind(f *SetFeature, n *node, in string) bool {
 		case is:
 			deps[name] = len(f.Deps)
 			f.Deps = append(f.Deps, Dep{Earlier: i})
+		case s.names[name] == nil && s.c.future[name]:
+			s.c.failInside(n, name, labelHint(name), "%s: %s is not a feature", in, name)
+			ok = false
 		case s.names[name] == nil && s.c.untyped:
 			s.c.failInside(n, name, diag.Suggest(name, "names here", s.known()), "%s: %s does not exist", in, name)
 			ok = false

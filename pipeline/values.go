@@ -81,7 +81,11 @@ func (c *compiler) checkScalar(n *node, s *shape, in, name string) {
 		}
 	case dottedText:
 		if view, feature, ok := strings.Cut(n.text, "."); !ok || !isName(view) || !isName(feature) {
-			c.fail(n, "write view.feature, or {name: …, expr: …}", "%s %q is not a view's feature", at, n.shown())
+			hint := "write view.feature, or {name: …, expr: …}"
+			if c.future[n.text] {
+				hint = labelHint(n.text)
+			}
+			c.fail(n, hint, "%s %q is not a view's feature", at, n.shown())
 		}
 	case durationText, spanText, windowText:
 		c.checkDuration(n, s.format, in, name)
