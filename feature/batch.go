@@ -35,7 +35,9 @@ type entityIndex struct {
 	reads  int    // how often it was asked for, one read after the other
 
 	heads  headWalk
+	walked bool       // to the head, and so to leaves; what the reads of the entity before returned is no longer valid
 	memory nodeMemory // of the head
+	held   leafMemory
 
 	laid, refused, built bool
 
@@ -72,6 +74,7 @@ func (r *Reader) entity(sc *viewScan) (rows []byte, root *node, err error) {
 		return r.head()
 	}
 	ix := &sc.index
+	r.index = ix
 	if ix.known && bytes.Equal(ix.prefix, r.prefix) {
 		ix.reads++
 		return ix.rows, ix.root, nil
@@ -82,7 +85,6 @@ func (r *Reader) entity(sc *viewScan) (rows []byte, root *node, err error) {
 		return nil, nil, err
 	}
 	ix.known, ix.prefix, ix.rows, ix.root, ix.reads = true, append(ix.prefix[:0], r.prefix...), rows, root, 1
-	r.entities = ix
 	return rows, root, nil
 }
 

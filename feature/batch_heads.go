@@ -8,10 +8,10 @@ import (
 
 // Rows of an export come in the order in which the state keeps entities (Selector.AppendOrder), and the blocks of an
 // entity lie behind its head. Where rows ask for many of the entities, it is cheaper to walk from one entry to the
-// next than to look each up: a step takes about a fifteenth of a look-up.
+// next than to look each up: a step takes about a fifteenth of a look-up's time.
 
 const (
-	stepsAhead   = 12  // entries that are stepped over before a head is sought
+	stepsAhead   = 16  // entries that are stepped over before a head is sought
 	stepsToBlock = 4   // the same for a block, which is larger
 	walkAfter    = 16  // heads that are looked up before a walk is tried
 	restAfter    = 16  // how much debt makes a walk rest
@@ -44,10 +44,8 @@ func (w *headWalk) inOrder(key []byte) bool {
 		w.strays = max(w.strays-1, 0)
 	}
 	w.asked = append(w.asked[:0], key...)
-	return w.ordered()
+	return w.strays < 16
 }
-
-func (w *headWalk) ordered() bool { return w.strays < 16 }
 
 // get reads the head at key, or state.ErrNotFound. It is valid until the next get.
 func (w *headWalk) get(c *Cut, key []byte) (value []byte, err error) {
@@ -82,16 +80,16 @@ func (w *headWalk) get(c *Cut, key []byte) (value []byte, err error) {
 	return value, err
 }
 
-// block reads the block at key, of the entity of the last head; it stays valid.
-func (w *headWalk) block(c *Cut, key []byte) ([]byte, error) {
-	if w.cursor == nil || !w.ordered() || bytes.Compare(key, w.from) < 0 {
-		return c.snap.Get(key, nil)
+// block appends the block at key, of the entity of the last head, to dst[:0].
+func (w *headWalk) block(c *Cut, key, dst []byte) ([]byte, error) {
+	if w.cursor == nil || bytes.Compare(key, w.from) < 0 {
+		return c.snap.Get(key, dst)
 	}
 	w.find(key, stepsToBlock)
 	if !w.at(key) {
 		return nil, state.ErrNotFound
 	}
-	return w.cursor.Value(nil)
+	return w.cursor.Value(dst)
 }
 
 // find moves the cursor to the first entry at or above key: by steps if that is near, which it tells.
@@ -105,8 +103,12 @@ func (w *headWalk) find(key []byte, steps int) (near bool) {
 
 // walk is find by at most steps, within a slot of the view; it tells whether it got there.
 func (w *headWalk) walk(key []byte, steps int) bool {
-	for ; w.valid && bytes.Compare(w.cursor.Key(), key) < 0; steps-- {
-		if steps == 0 || !bytes.HasPrefix(w.cursor.Key(), key[:min(slotBytes, len(key))]) {
+	for ; w.valid; steps-- {
+		at := w.cursor.Key()
+		if bytes.Compare(at, key) >= 0 {
+			return true
+		}
+		if steps == 0 || !bytes.HasPrefix(at, key[:min(slotBytes, len(key))]) {
 			return false
 		}
 		w.valid = w.cursor.Next()
@@ -116,3 +118,41 @@ func (w *headWalk) walk(key []byte, steps int) bool {
 
 // at tells whether the cursor stands at key.
 func (w *headWalk) at(key []byte) bool { return w.valid && bytes.Equal(w.cursor.Key(), key) }
+
+// leafMemory holds leaves of an entity, as far as they fit, in memory that is used again for those of the next.
+type leafMemory struct {
+	buf    []byte
+	leaves map[uint64][]byte
+}
+
+const (
+	leafMemoryMin = 64 << 10
+	leafMemoryMax = 1 << 20
+)
+
+func (m *leafMemory) reset() {
+	if m.buf = m.buf[:0]; len(m.leaves) > 0 {
+		clear(m.leaves)
+	}
+}
+
+// room is where the next block is read to. What was read before stays where it is.
+func (m *leafMemory) room() []byte {
+	if n := cap(m.buf); n < leafMemoryMax && n-len(m.buf) < leafMemoryMin/2 {
+		m.buf = make([]byte, 0, max(2*n, leafMemoryMin))
+	}
+	return m.buf[len(m.buf):]
+}
+
+// keep keeps the rows of a leaf, whose block was read to room; it tells whether there was room enough.
+func (m *leafMemory) keep(id uint64, block, rows []byte) bool {
+	if len(block) > cap(m.buf)-len(m.buf) {
+		return false
+	}
+	m.buf = m.buf[:len(m.buf)+len(block)]
+	if m.leaves == nil {
+		m.leaves = map[uint64][]byte{}
+	}
+	m.leaves[id] = rows
+	return true
+}

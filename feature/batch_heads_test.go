@@ -55,7 +55,7 @@ func TestHeadWalk(t *testing.T) {
 			}
 			for id := uint64(rng.IntN(40)); id < 40; id += uint64(1 + rng.IntN(10)) {
 				key := blockKey(nil, prefix(at), id-uint64(rng.IntN(50)/49)*min(id, 5))
-				got, err := w.block(c, key)
+				got, err := w.block(c, key, nil)
 				same(key, got, err)
 			}
 		}
@@ -198,6 +198,36 @@ func readWalked(t *testing.T, rng *rand.Rand, cut *Cut, r *Reader, sel *Selector
 				if got.Values[i] != want.Values[i] || got.Status[i] != want.Status[i] || got.EventTime[i] != want.EventTime[i] {
 					t.Fatalf("%s of %v as of %s (as served: %v): got %v, want %v", sel.Columns[i].Name, e.keys, at.AsOf, at.AsServed, got.Values[i], want.Values[i])
 				}
+			}
+		}
+	}
+}
+
+// TestLeafMemory: what is held of an entity stays as it was while more is read, and nothing is held of the one before.
+func TestLeafMemory(t *testing.T) {
+	rng := rand.New(rand.NewPCG(2, 7))
+	var m leafMemory
+	for range 20 {
+		m.reset()
+		want, out := map[uint64][]byte{}, 0
+		for id := range uint64(rng.IntN(200)) {
+			block := bytes.Repeat([]byte{byte(rng.IntN(256))}, 1+rng.IntN(20<<10))
+			got := append(m.room(), block...)
+			if m.keep(id, got, got[1:]) {
+				want[id] = block[1:]
+			} else {
+				out += len(block)
+			}
+			if held := cap(m.buf); held > leafMemoryMax || out > 0 && held < leafMemoryMax {
+				t.Fatalf("%d bytes are held, and %d were not", held, out)
+			}
+		}
+		if len(m.leaves) != len(want) {
+			t.Fatalf("%d leaves are held, want %d", len(m.leaves), len(want))
+		}
+		for id, rows := range want {
+			if !bytes.Equal(m.leaves[id], rows) {
+				t.Fatalf("leaf %d changed", id)
 			}
 		}
 	}

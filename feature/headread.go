@@ -62,9 +62,11 @@ func (r *Reader) head() (rows []byte, root *node, err error) {
 // walkedHead is head for who reads entities in order, each once: what it returns is valid until the next call for ix.
 func (r *Reader) walkedHead(ix *entityIndex) (rows []byte, root *node, err error) {
 	r.key = headKey(r.key, event.Alias(r.prefix))
-	if !r.walks || r.trace != nil || !ix.heads.inOrder(r.key) {
+	ix.walked = r.walks && r.trace == nil && ix.heads.inOrder(r.key)
+	if !ix.walked {
 		return r.head()
 	}
+	ix.held.reset()
 	b, err := ix.heads.get(r.cut, r.key)
 	if errors.Is(err, state.ErrNotFound) {
 		return nil, nil, nil
@@ -78,22 +80,42 @@ func (r *Reader) walkedHead(ix *entityIndex) (rows []byte, root *node, err error
 
 // leaf reads the rows of a leaf; with keep they stay valid until the read ends, else until the next leaf.
 func (r *Reader) leaf(id uint64, keep bool) ([]byte, error) {
+	if ix := r.index; ix != nil && ix.walked && bytes.Equal(ix.prefix, r.prefix) {
+		return r.walkedLeaf(ix, id)
+	}
 	r.key = blockKey(r.key, event.Alias(r.prefix), id)
 	if x := r.cache.get(r.key); x != nil {
 		return x.bytes, nil
 	}
-	var b []byte
-	var err error
-	switch ix := r.entities; {
-	case ix != nil && bytes.Equal(ix.prefix, r.prefix):
-		b, err = ix.heads.block(r.cut, r.key)
-	case keep || r.cache != nil:
-		b, err = r.snapshot().Get(r.key, nil)
-	default:
-		if b, err = r.snapshot().Get(r.key, r.buf); err == nil {
-			r.buf = b
-		}
+	buf := r.buf
+	if keep || r.cache != nil {
+		buf = nil
 	}
+	b, err := r.snapshot().Get(r.key, buf)
+	if err != nil {
+		return nil, fmt.Errorf("read block %d: %w", id, err)
+	}
+	if buf != nil || !keep && r.cache == nil {
+		r.buf = b
+	}
+	rows, err := leafOf(b)
+	if err != nil {
+		return nil, fmt.Errorf("read block %d: %w", id, err)
+	}
+	r.cache.put(r.key, cachedBlock{bytes: rows}, len(b))
+	return rows, nil
+}
+
+// walkedLeaf is leaf for the entity of ix: what it returns is valid until another is read by ix.
+func (r *Reader) walkedLeaf(ix *entityIndex, id uint64) ([]byte, error) {
+	if rows := ix.held.leaves[id]; rows != nil {
+		return rows, nil
+	}
+	r.key = blockKey(r.key, event.Alias(r.prefix), id)
+	if x := r.cache.get(r.key); x != nil {
+		return x.bytes, nil
+	}
+	b, err := ix.heads.block(r.cut, r.key, ix.held.room())
 	if err != nil {
 		return nil, fmt.Errorf("read block %d: %w", id, err)
 	}
@@ -101,6 +123,8 @@ func (r *Reader) leaf(id uint64, keep bool) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read block %d: %w", id, err)
 	}
-	r.cache.put(r.key, cachedBlock{bytes: rows}, len(b))
+	if !ix.held.keep(id, b, rows) {
+		r.cache.put(r.key, cachedBlock{bytes: rows}, len(b))
+	}
 	return rows, nil
 }

@@ -13,22 +13,22 @@ import (
 
 // Reader reads vectors. Not safe for concurrent use: one per goroutine.
 type Reader struct {
-	s        *Store
-	ctx      context.Context // of the read under way
-	cut      *Cut            // nil: the newest state, memory first
-	scratch  map[*Selector]*scratch
-	prefix   []byte
-	key      []byte
-	buf      []byte          // of a leaf
-	snap     *sharedSnapshot // of the read under way
-	cache    *blockCache     // of a cut's reader: what it reads does not change
-	copies   bump            // of heads in memory
-	walks    bool            // of a cut: entities are asked for in the state's order, mostly
-	entities *entityIndex    // of the entity whose head was read last, in a cut
-	trace    *trace          // nil but for Explain
-	run      int             // how often Expect was called
-	reads    int             // that were expected then
-	until    event.Time      // the last of them
+	s       *Store
+	ctx     context.Context // of the read under way
+	cut     *Cut            // nil: the newest state, memory first
+	scratch map[*Selector]*scratch
+	prefix  []byte
+	key     []byte
+	buf     []byte          // of a leaf
+	snap    *sharedSnapshot // of the read under way
+	cache   *blockCache     // of a cut's reader: what it reads does not change
+	copies  bump            // of heads in memory
+	walks   bool            // of a cut: entities are asked for in the state's order, mostly
+	index   *entityIndex    // of a cut's reader: of the entity that was asked for last
+	trace   *trace          // nil but for Explain
+	run     int             // how often Expect was called
+	reads   int             // that were expected then
+	until   event.Time      // the last of them
 }
 
 // scratch is a Reader's memory for one Selector.
