@@ -404,18 +404,36 @@ func (w *slideWindow) slide(which int, arrived event.Time, features []*featureQu
 
 // see tells whether the entity is known where the newest row does not tell.
 func (s *slider) see(r *Reader, sc *viewScan, asOf []event.Time, from, to int, x *runAnswers) (err error) {
-	for past := range x.known {
-		for k := from; k < to; k++ {
-			if x.known[past][k] || past == 1 && !sc.lateSlid[k] {
-				continue
-			}
-			sc.reset(Instant{AsOf: asOf[k], AsServed: past == 1})
-			if x.known[past][k], err = r.seeAny(sc); err != nil {
+	for k := from; k < to; k++ {
+		late := sc.lateSlid[k]
+		if !x.known[0][k] {
+			sc.reset(Instant{AsOf: asOf[k]})
+			if x.known[0][k], err = r.seeAny(sc); err != nil {
 				return err
 			}
+			late = late || sc.later
+		}
+		if !late || x.known[1][k] {
+			continue
+		}
+		sc.reset(Instant{AsOf: asOf[k], AsServed: true})
+		if x.known[1][k], err = r.seeAny(sc); err != nil {
+			return err
+		}
+		if !sc.lateSlid[k] && x.known[1][k] != x.known[0][k] { // by a row before all windows, which tell nothing of it
+			sc.lateSlid[k] = true
+			s.serveSame(x, k)
 		}
 	}
 	return nil
+}
+
+// serveSame answers an instant as served by what the windows hold anyway.
+func (s *slider) serveSame(x *runAnswers, k int) {
+	from, to := &x.pasts[0], &x.pasts[1]
+	for _, f := range s.calls {
+		to.values[f.slot][k], to.status[f.slot][k], to.times[f.slot][k] = from.values[f.slot][k], from.status[f.slot][k], from.times[f.slot][k]
+	}
 }
 
 // seeAny tells whether a row of the entity at hand makes it known.
