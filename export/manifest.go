@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -298,6 +299,25 @@ func ReadManifest(path string) (*Manifest, error) {
 		return nil, mistake("malformed", "", "manifest %s is not whole", path)
 	}
 	return m, nil
+}
+
+// ManifestOf reads the manifest that lies beside a table. That of a split whose parts are files has the name of all of
+// them, OUT without a part: it is the one that names the file among what it wrote.
+func ManifestOf(table string) (*Manifest, error) {
+	m, err := ReadManifest(table + ManifestSuffix)
+	if _, gone := os.Stat(table + ManifestSuffix); err == nil || !errors.Is(gone, os.ErrNotExist) {
+		return m, err
+	}
+	dir, name := filepath.Split(table)
+	words := strings.Split(name, ".")
+	for i := 1; i+1 < len(words); i++ {
+		whole := dir + strings.Join(slices.Delete(slices.Clone(words), i, i+1), ".")
+		m, partOf := ReadManifest(whole + ManifestSuffix)
+		if partOf == nil && slices.ContainsFunc(m.Out, func(f FileReport) bool { return filepath.Base(f.Path) == name }) {
+			return m, nil
+		}
+	}
+	return nil, err
 }
 
 // newManifest says what an export did.

@@ -1,10 +1,12 @@
 package export
 
 import (
+	"bytes"
 	"fmt"
 	"math"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -284,6 +286,34 @@ func TestPartPath(t *testing.T) {
 	} {
 		if got := partPath(path, "train"); got != want {
 			t.Errorf("%s: %s, want %s", path, got, want)
+		}
+	}
+}
+
+// TestManifestOf finds the manifest of a table, and that of a split from each of its parts.
+func TestManifestOf(t *testing.T) {
+	dir := t.TempDir()
+	for _, out := range []string{"a.csv", "b.c.csv.zst"} {
+		m := Manifest{Version: ManifestVersion, Statistics: &Statistics{}, Rows: int64(len(out))}
+		for _, part := range []string{"train", "test"} {
+			m.Out = append(m.Out, FileReport{Path: partPath(out, part)})
+		}
+		var b bytes.Buffer
+		if err := m.encode(&b); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, out+ManifestSuffix), b.Bytes(), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{out, partPath(out, "train"), partPath(out, "test")} {
+			if got, err := ManifestOf(filepath.Join(dir, name)); err != nil || got.Rows != m.Rows {
+				t.Errorf("%s: %+v, %v", name, got, err)
+			}
+		}
+		for _, name := range []string{partPath(out, "other"), "x" + out, "train." + out} {
+			if got, err := ManifestOf(filepath.Join(dir, name)); err == nil {
+				t.Errorf("%s: a manifest is found: %+v", name, got)
+			}
 		}
 	}
 }

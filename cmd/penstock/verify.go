@@ -27,7 +27,7 @@ type verifyCmd struct {
 	Entities   int      `default:"50" placeholder:"N" help:"How many entities of each view are looked at."`
 	Instants   int      `default:"8" placeholder:"N" help:"At how many instants of each."`
 	Seed       uint64   `default:"1" placeholder:"N" help:"Another seed chooses other entities and instants."`
-	Export     string   `placeholder:"TABLE" help:"Compare the cells of an exported table; needs --set, --view or --features."`
+	Export     string   `placeholder:"TABLE" help:"Compare the cells of an exported table, or of a part of a split; without a manifest beside it --set, --view or --features is needed."`
 	SpineTime  string   `placeholder:"COL" help:"The table's column of the instant; default event_time."`
 	AsServed   bool     `help:"The table was exported with --as-served."`
 	Log        []string `placeholder:"PATH,…" help:"Compare what was served: files of the serving log, or its folder."`
@@ -191,7 +191,7 @@ func (c verifyCmd) files(ctx context.Context, by verifiedBy) (out []verified, er
 
 // byManifest tells whether a manifest beside the table says what it was exported with.
 func (c verifyCmd) byManifest() bool {
-	_, err := export.ReadManifest(c.Export + export.ManifestSuffix)
+	_, err := export.ManifestOf(c.Export)
 	return err == nil
 }
 
@@ -200,7 +200,7 @@ func (c verifyCmd) table(ctx context.Context, by verifiedBy) (verified, error) {
 	cfg := verify.TableConfig{Path: c.Export, Time: c.SpineTime, Served: c.AsServed, Rows: c.Rows, Seed: c.Seed}
 	sel := feature.Selection{Set: c.Set, View: c.View, Features: c.Features}
 	past, truth := by.now, verify.OfState(by.plan, by.now)
-	if m, err := export.ReadManifest(c.Export + export.ManifestSuffix); err == nil {
+	if m, err := export.ManifestOf(c.Export); err == nil {
 		o := m.Options
 		if o.Export != "" {
 			x := by.plan.Export(o.Export)
