@@ -59,8 +59,8 @@ func run(ctx context.Context, cfg *Config, sp spine, l *layout, out sink, report
 	if cfg.Export != nil && len(cfg.Export.Labels) > 0 {
 		x.budget = memory / 2 // rows wait for their labels, too
 	}
-	for range cfg.Workers {
-		x.workers = append(x.workers, &worker{cfg: cfg, l: l, reader: cfg.Cut.NewReader(), differ: make([]int64, len(l.names))})
+	for i := range cfg.Workers {
+		x.workers = append(x.workers, &worker{number: i, cfg: cfg, l: l, reader: cfg.Cut.NewReader(), differ: make([]int64, len(l.names))})
 	}
 	x.answers, x.status = make([]series, len(l.names)), make([][]feature.Status, len(l.names))
 	x.spread = slices.ContainsFunc(l.types, func(t event.Type) bool { return inText(t.Kind) })
@@ -141,10 +141,15 @@ func (x *runner) read(ctx context.Context, free <-chan *chunk) (chunks []*chunk)
 
 // sizeOf is about how many bytes a chunk takes once it is answered.
 func (x *runner) sizeOf(c *chunk) int64 {
-	row := int64(32*(len(x.l.keys)+len(x.l.req)) + 40 + 10*len(x.l.names))
+	row := int64(40 + 9*len(x.l.names))
 	for _, t := range x.l.types {
 		if inText(t.Kind) {
-			row += 16
+			row += 8
+		}
+	}
+	for _, in := range slices.Concat(x.l.keys, x.l.req) {
+		if !x.l.plain(in) {
+			row += 32
 		}
 	}
 	size := int64(c.owned)
@@ -181,11 +186,11 @@ func (x *runner) write(ctx context.Context, chunks []*chunk, free chan<- *chunk)
 // spell makes the values of a chunk that is written now.
 func (x *runner) spell(c *chunk) {
 	for f := range x.answers {
-		c.cells.column(f, c.rows, &x.answers[f])
+		c.cells.column(f, c.rows, &x.answers[f], x.workers)
 		x.status[f] = x.status[f][:0]
 		if x.l.status { // else nobody reads them
 			for r := range c.rows {
-				x.status[f] = append(x.status[f], c.cells.status[r*c.cells.width+f])
+				x.status[f] = append(x.status[f], c.cells.status(r, f))
 			}
 		}
 		c.status[f] = x.status[f]
@@ -197,6 +202,9 @@ func (x *runner) spell(c *chunk) {
 func (x *runner) answer(ctx context.Context, chunks []*chunk) error {
 	for i, c := range chunks {
 		c.number = int32(i)
+	}
+	for _, w := range x.workers { // the chunks before are written
+		w.arena = w.arena[:0]
 	}
 	errs := make([]error, len(chunks))
 	var failed atomic.Bool
@@ -235,8 +243,7 @@ func (x *runner) answer(ctx context.Context, chunks []*chunk) error {
 		x.rows += int64(c.rows)
 	}
 	for _, w := range x.workers {
-		x.longest += w.owned
-		w.owned, w.arena = 0, nil
+		x.longest += int64(len(w.arena))
 	}
 	return ctx.Err()
 }
@@ -294,14 +301,20 @@ func (c *chunk) slot(r int) int { return int(binary.BigEndian.Uint16(c.order(r))
 // cells are the answers of a chunk, row by row: closer together than values are, and what is written at once lies
 // in one place.
 type cells struct {
-	width  int // features
-	nums   []uint64
-	kinds  []event.Kind
-	status []feature.Status
-	text   []string // of the features whose values have some
-	texts  []int    // by feature: its place in text, or -1
-	held   int      // how many have one
+	width int          // features
+	kinds []event.Kind // by feature
+	nums  []uint64
+	marks []uint8 // status, and absent
+	texts []int   // by feature: its place in refs, or -1; the values of others have no text
+	held  int     // how many have one
+	refs  []textRef
 }
+
+// absent marks a cell that is null.
+const absent = 1 << 7
+
+// textRef is where a text stands: of worker ref>>40, behind its length, from byte ref&(1<<40-1), counted from 1. No text: 0.
+type textRef uint64
 
 // inText tells whether values of a kind hold text.
 func inText(k event.Kind) bool {
@@ -315,6 +328,7 @@ func inText(k event.Kind) bool {
 func newCells(types []event.Type) cells {
 	x := cells{width: len(types), texts: make([]int, len(types))}
 	for f, t := range types {
+		x.kinds = append(x.kinds, t.Kind)
 		if x.texts[f] = -1; inText(t.Kind) {
 			x.texts[f] = x.held
 			x.held++
@@ -323,21 +337,25 @@ func newCells(types []event.Type) cells {
 	return x
 }
 
-func (x *cells) at(r, f int) event.Value {
-	i := r*x.width + f
-	v := event.Value{Kind: x.kinds[i], Num: x.nums[i]}
-	if x.texts[f] >= 0 {
-		v.Str = x.text[r*x.held+x.texts[f]]
+// set notes the answer of feature f of row r.
+func (x *cells) set(r, f int, v *event.Value, st feature.Status, w *worker) {
+	at := r*x.width + f
+	x.nums[at], x.marks[at] = v.Num, uint8(st)
+	if v.Kind == event.Null {
+		x.marks[at] |= absent
 	}
-	return v
+	if place := x.texts[f]; place >= 0 {
+		x.refs[r*x.held+place] = w.own(v.Str)
+	}
 }
 
 // column makes of feature f what stands in the table.
-func (x *cells) column(f, rows int, to *series) {
+func (x *cells) column(f, rows int, to *series, workers []*worker) {
 	to.reset()
 	to.kinds, to.nums = slices.Grow(to.kinds, rows)[:rows], slices.Grow(to.nums, rows)[:rows]
+	kinds := [2]event.Kind{x.kinds[f], event.Null}
 	for r, at := 0, f; r < rows; r, at = r+1, at+x.width {
-		to.kinds[r], to.nums[r] = x.kinds[at], x.nums[at]
+		to.kinds[r], to.nums[r] = kinds[x.marks[at]/absent], x.nums[at]
 	}
 	place := x.texts[f]
 	if place < 0 {
@@ -345,23 +363,30 @@ func (x *cells) column(f, rows int, to *series) {
 	}
 	to.ends = slices.Grow(to.ends, rows)[:rows]
 	for r := range rows {
-		to.text = append(to.text, x.text[r*x.held+place]...)
+		if ref := x.refs[r*x.held+place]; ref != 0 {
+			to.text = append(to.text, workers[ref>>40].text(ref)...)
+		}
 		to.ends[r] = len(to.text)
 	}
 }
 
+// status is that of a cell.
+func (x *cells) status(r, f int) feature.Status {
+	return feature.Status(x.marks[r*x.width+f] &^ absent)
+}
+
 func (x *cells) grow(rows int) {
 	n := rows * x.width
-	x.nums, x.kinds = slices.Grow(x.nums[:0], n)[:n], slices.Grow(x.kinds[:0], n)[:n]
-	x.status, x.text = slices.Grow(x.status[:0], n)[:n], slices.Grow(x.text[:0], rows*x.held)[:rows*x.held]
+	x.nums, x.marks = slices.Grow(x.nums[:0], n)[:n], slices.Grow(x.marks[:0], n)[:n]
+	x.refs = slices.Grow(x.refs[:0], rows*x.held)[:rows*x.held]
 }
 
 // prepare makes room for the answers of c, and tells by what its rows are to be read.
 func (w *worker) prepare(c *chunk) {
 	c.cells.grow(c.rows)
-	nk := len(w.l.keys)
 	for r := range c.rows {
-		c.orders = w.cfg.Selector.AppendOrder(c.orders, c.keys[r*nk:(r+1)*nk])
+		w.keys = c.inputs(w.keys[:0], w.l.keys, c.keys, r)
+		c.orders = w.cfg.Selector.AppendOrder(c.orders, w.keys)
 		c.orderEnds = append(c.orderEnds, uint32(len(c.orders)))
 	}
 }
@@ -443,8 +468,7 @@ const instantsAtOnce = 128
 // entity answers the rows of one entity.
 func (w *worker) entity(ctx context.Context, chunks []*chunk, rows []sorted) *rowError {
 	s := &rows[0]
-	nk, nr := len(w.l.keys), len(w.l.req)
-	keys := chunks[s.chunk].keys[int(s.row)*nk : (int(s.row)+1)*nk]
+	w.keys = chunks[s.chunk].inputs(w.keys[:0], w.l.keys, chunks[s.chunk].keys, int(s.row))
 	w.reader.Expect(len(rows), rows[len(rows)-1].at)
 	for len(rows) > 0 {
 		some := rows[:min(len(rows), instantsAtOnce)]
@@ -452,17 +476,15 @@ func (w *worker) entity(ctx context.Context, chunks []*chunk, rows []sorted) *ro
 		w.instants, w.requests = w.instants[:0], w.requests[:0]
 		for i := range some {
 			w.instants = append(w.instants, some[i].at)
-			if nr > 0 {
-				row := int(some[i].row)
-				w.requests = append(w.requests, chunks[some[i].chunk].req[row*nr:(row+1)*nr]...)
-			}
+			c := chunks[some[i].chunk]
+			w.requests = c.inputs(w.requests, w.l.req, c.req, int(some[i].row))
 		}
 		if err := ctx.Err(); err != nil {
 			return &rowError{chunks[some[0].chunk].first + int64(some[0].row), err}
 		}
-		run, err := w.reader.ReadRun(ctx, w.cfg.Selector, keys, w.requests, w.instants)
+		run, err := w.reader.ReadRun(ctx, w.cfg.Selector, w.keys, w.requests, w.instants)
 		if err != nil {
-			return w.blame(ctx, chunks, keys, some, err)
+			return w.blame(ctx, chunks, some, err)
 		}
 		w.keep(chunks, some, run)
 	}
@@ -470,12 +492,12 @@ func (w *worker) entity(ctx context.Context, chunks []*chunk, rows []sorted) *ro
 }
 
 // blame finds the first row of the spine, of some of an entity, that cannot be answered.
-func (w *worker) blame(ctx context.Context, chunks []*chunk, keys []event.Value, rows []sorted, err error) *rowError {
+func (w *worker) blame(ctx context.Context, chunks []*chunk, rows []sorted, err error) *rowError {
 	out := &rowError{math.MaxInt64, err}
 	nr := len(w.l.req)
 	for i := range rows {
 		w.reader.Expect(1, rows[i].at)
-		_, err := w.reader.ReadRun(ctx, w.cfg.Selector, keys, w.requests[i*nr:(i+1)*nr], w.instants[i:i+1])
+		_, err := w.reader.ReadRun(ctx, w.cfg.Selector, w.keys, w.requests[i*nr:(i+1)*nr], w.instants[i:i+1])
 		if row := chunks[rows[i].chunk].first + int64(rows[i].row); err != nil && row < out.row {
 			out = &rowError{row, err}
 		}
@@ -484,4 +506,15 @@ func (w *worker) blame(ctx context.Context, chunks []*chunk, keys []event.Value,
 		out.row = chunks[rows[0].chunk].first + int64(rows[0].row)
 	}
 	return out
+}
+
+// inputs appends the keys, or the request columns, of a row; kept holds those that are not as the spine has them.
+func (c *chunk) inputs(dst []event.Value, ins []input, kept []event.Value, row int) []event.Value {
+	if len(kept) > 0 {
+		return append(dst, kept[row*len(ins):(row+1)*len(ins)]...)
+	}
+	for _, in := range ins {
+		dst = append(dst, c.vals[in.col].at(row))
+	}
+	return dst
 }

@@ -1,6 +1,7 @@
 package export
 
 import (
+	"encoding/binary"
 	"errors"
 	"slices"
 
@@ -27,14 +28,15 @@ func (r *Report) add(c *chunk) {
 
 // worker answers rows with a reader of its own.
 type worker struct {
+	number int
 	cfg    *Config
 	l      *layout
 	reader *feature.Reader
 	sorted []sorted
 	differ []int64 // by feature
-	arena  []byte  // behind the text of answers
-	owned  int64   // bytes of it, since the rows were read
+	arena  []byte  // the texts of answers, each behind its length
 
+	keys     []event.Value // of the entity at hand
 	instants []event.Time  // of rows that are answered at once
 	requests []event.Value // the same
 }
@@ -47,8 +49,6 @@ func (w *worker) inputs(c *chunk) error {
 		return nil
 	}
 	c.instants = slices.Grow(c.instants[:0], c.rows)
-	c.keys = slices.Grow(c.keys[:0], c.rows*len(w.l.keys))[:c.rows*len(w.l.keys)]
-	c.req = slices.Grow(c.req[:0], c.rows*len(w.l.req))[:c.rows*len(w.l.req)]
 	if w.plainInputs(c) {
 		return nil
 	}
@@ -89,23 +89,25 @@ func (w *worker) plainInputs(c *chunk) bool {
 		}
 		c.instants = append(c.instants, event.Time(instants.nums[r]))
 	}
-	return w.plainColumns(c, w.l.keys, c.keys) && w.plainColumns(c, w.l.req, c.req)
+	return w.plainColumns(c, w.l.keys) && w.plainColumns(c, w.l.req)
 }
 
-// plainColumns copies columns into rows.
-func (w *worker) plainColumns(c *chunk, ins []input, to []event.Value) bool {
-	for k, in := range ins {
-		kind, at := in.want.Kind, k
-		if kind == event.Double || kind == event.Decimal { // they are converted
+// plain tells whether the values of an input may be taken as the spine has them.
+func (l *layout) plain(in input) bool {
+	kind := in.want.Kind
+	return kind != event.Double && kind != event.Decimal && l.spine[in.col].typ.Kind == kind
+}
+
+// plainColumns tells whether all values of inputs may be taken as the spine has them.
+func (w *worker) plainColumns(c *chunk, ins []input) bool {
+	for _, in := range ins {
+		if !w.l.plain(in) {
 			return false
 		}
 		for r := range c.rows {
-			v := c.vals[in.col].at(r)
-			if v.Kind != kind || kind == event.String && v.Str == "" {
+			if v := &c.vals[in.col]; v.kinds[r] != in.want.Kind || in.want.Kind == event.String && v.at(r).Str == "" {
 				return false
 			}
-			to[at] = v
-			at += len(ins)
 		}
 	}
 	return true
@@ -153,13 +155,8 @@ func (w *worker) keep(chunks []*chunk, rows []sorted, run *feature.Run) {
 				from = &run.Served
 			}
 		}
-		at, text := row*c.cells.width, row*c.cells.held
-		for f, place := range c.cells.texts {
-			v := &from.Values[f][k]
-			c.cells.kinds[at+f], c.cells.nums[at+f], c.cells.status[at+f] = v.Kind, v.Num, from.Status[f][k]
-			if place >= 0 {
-				c.cells.text[text+place] = w.own(v.Str)
-			}
+		for f := range from.Values {
+			c.cells.set(row, f, &from.Values[f][k], from.Status[f][k], w)
 		}
 	}
 }
@@ -175,15 +172,18 @@ func (w *worker) compare(run *feature.Run, k int) {
 }
 
 // own copies s; the copy lives as long as the rows that are answered now.
-func (w *worker) own(s string) string {
+func (w *worker) own(s string) textRef {
 	if s == "" {
-		return ""
+		return 0
 	}
-	if len(s) > cap(w.arena)-len(w.arena) {
-		w.arena = make([]byte, 0, max(64<<10, len(s)))
-	}
-	n := len(w.arena)
-	w.arena = append(w.arena, s...)
-	w.owned += int64(len(s))
-	return event.Alias(w.arena[n:])
+	ref := textRef(w.number)<<40 | textRef(len(w.arena)+1)
+	w.arena = append(binary.AppendUvarint(w.arena, uint64(len(s))), s...)
+	return ref
+}
+
+// text is what own has copied.
+func (w *worker) text(ref textRef) []byte {
+	b := w.arena[ref&(1<<40-1)-1:]
+	n, size := binary.Uvarint(b)
+	return b[size : size+int(n)]
 }

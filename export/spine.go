@@ -76,8 +76,8 @@ type chunk struct {
 	arena []byte      // behind the texts of raw
 
 	instants []event.Time
-	keys     []event.Value      // rows × keys
-	req      []event.Value      // rows × request columns
+	keys     []event.Value      // rows × keys, unless all are as the spine has them
+	req      []event.Value      // rows × request columns, the same
 	answers  []series           // while the chunk is written
 	status   [][]feature.Status // the same
 
@@ -126,7 +126,6 @@ func (c *chunk) reset() {
 	c.instants, c.keys, c.req = c.instants[:0], c.keys[:0], c.req[:0]
 	c.ready, c.part = false, c.part[:0]
 	c.orders, c.orderEnds, c.owned = c.orders[:0], c.orderEnds[:0], 0
-	clear(c.cells.text)
 }
 
 // own copies s into the chunk.
