@@ -21,7 +21,7 @@ import (
 // is read once for all of its rows, and the memory of an export grows neither with its rows nor with an entity's.
 
 // DefaultMemory is what an export takes for rows that wait and for what its readers keep.
-const DefaultMemory = 256 << 20
+const DefaultMemory = 384 << 20
 
 // memory is what the export may take.
 func (cfg *Config) memory() int64 {
@@ -51,6 +51,9 @@ type runner struct {
 }
 
 var errEnd = errors.New("the spine ends")
+
+// rowsOfFirst is how many rows are answered first, to see how long their texts are.
+const rowsOfFirst = 256
 
 // run answers all rows of a spine. The error given is that of the first row that has one.
 func run(ctx context.Context, cfg *Config, sp spine, l *layout, out sink, report *Report) error {
@@ -122,6 +125,9 @@ func (x *runner) read(ctx context.Context, free <-chan *chunk) (chunks []*chunk)
 		}
 		if c == nil {
 			c = newChunk(x.l)
+		}
+		if c.most = chunkRows(x.l); x.spread && x.rows == 0 {
+			c.most = min(c.most, rowsOfFirst)
 		}
 		// The rows before a mistake are answered before it is told: they may hold an earlier one.
 		if err := x.sp.read(c); err != nil {

@@ -101,10 +101,15 @@ type rawColumn struct {
 // cellsOfChunk bounds the memory of a chunk: about 32 bytes a cell, and the strings.
 const cellsOfChunk = 1 << 19
 
-func newChunk(l *layout) *chunk {
+// chunkRows is how many rows a chunk may hold.
+func chunkRows(l *layout) int {
 	width := len(l.spine) + 2*len(l.names) + len(l.keys) + len(l.req)
+	return min(max(cellsOfChunk/width, 256), 32<<10)
+}
+
+func newChunk(l *layout) *chunk {
 	c := &chunk{
-		most:    min(max(cellsOfChunk/width, 256), 32<<10),
+		most:    chunkRows(l),
 		vals:    make([]series, len(l.spine)),
 		answers: make([]series, len(l.names)),
 		status:  make([][]feature.Status, len(l.names)),

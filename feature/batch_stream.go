@@ -88,6 +88,7 @@ func (s *rowStream) tied(t event.Time) bool {
 func (s *rowStream) takeLeaf(sc *viewScan, cols *agg.Columns, before event.Time, end int) (err error) {
 	before = min(before, s.headT)
 	b, t := s.rows, s.rowT
+	cols.Reserve(min(end-cols.End(), len(b)/leastRow))
 	for t < before && cols.End() < end {
 		rest := b[2+leastLength(b):]
 		if len(rest) < leastRow {

@@ -1,6 +1,10 @@
 package agg
 
-import "github.com/penstock-ml/penstock/event"
+import (
+	"slices"
+
+	"github.com/penstock-ml/penstock/event"
+)
 
 // Columns holds rows in tie order, column by column: those over which windows move (Slide). A row has one number
 // for good, in the order in which they were appended; the first that are not needed any more may be dropped.
@@ -77,6 +81,27 @@ func (c *Columns) Reset() {
 		clear(in.Texts)
 		in.Kinds, in.Nums, in.Texts = in.Kinds[:0], in.Nums[:0], in.Texts[:0]
 	}
+}
+
+// Reserve makes room for n more rows.
+func (c *Columns) Reserve(n int) {
+	c.Times, c.Arrived = reserved(c.Times, n), reserved(c.Arrived, n)
+	if c.Passes {
+		c.Pass = reserved(c.Pass, n)
+	}
+	for i := range c.Inputs {
+		if in := &c.Inputs[i]; in.Used {
+			in.Kinds, in.Nums = reserved(in.Kinds, n), reserved(in.Nums, n)
+		}
+	}
+}
+
+// reserved makes room for n more, and for as much again as there is: append grows what is large by less.
+func reserved[T any](s []T, n int) []T {
+	if len(s)+n <= cap(s) {
+		return s
+	}
+	return slices.Grow(s, max(n, len(s)))
 }
 
 // Append adds the row that follows in tie order. The text of its values is not copied: it must stay.

@@ -32,7 +32,9 @@ type Ranges struct {
 	// The range at hand.
 	lo, hi int
 	n      int64
-	last   int // the last row that counts
+	last   int    // the last row that counts
+	ends   bounds // of the range, once it has been asked for
+	ended  bool
 }
 
 // bounds are the least and the greatest of keys: of integers themselves, of doubles as doubleKey orders them.
@@ -121,6 +123,7 @@ func (r *Ranges) Extend() {
 	c := r.c
 	from, to := r.base+len(r.counts)-1-c.base, len(c.Times)
 	n := r.counts[len(r.counts)-1]
+	r.counts = reserved(r.counts, to-from)
 	if !r.numeric() {
 		for i := from; i < to; i++ {
 			if r.counted(i) {
@@ -131,6 +134,9 @@ func (r *Ranges) Extend() {
 		return
 	}
 	sum, sums, extremes := r.sums[len(r.sums)-1], r.of.Parts&PartSum != 0, r.of.Parts&(PartMin|PartMax) != 0
+	if sums {
+		r.sums = reserved(r.sums, to-from)
+	}
 	for i := from; i < to; i++ {
 		if r.counted(i) {
 			n++
@@ -228,7 +234,7 @@ func (r *Ranges) Drop() {
 
 // Range makes rows [lo, hi) those that are asked for; false if they hold a value that only a Slide can take.
 func (r *Ranges) Range(lo, hi int) bool {
-	r.lo, r.hi, r.last = lo, max(lo, hi), -1
+	r.lo, r.hi, r.last, r.ended = lo, max(lo, hi), -1, false
 	if lo < r.odd && lo < hi {
 		return false
 	}
@@ -313,6 +319,9 @@ func (r *Ranges) edge(row int) event.Value {
 
 // bounds are the least and greatest of the range.
 func (r *Ranges) bounds() bounds {
+	if r.ended {
+		return r.ends
+	}
 	b := noBounds
 	i, j := r.lo, r.hi
 	for ; i < j && i%blockRows != 0; i++ {
@@ -332,6 +341,7 @@ func (r *Ranges) bounds() bounds {
 			b.add(of.of[j-1-of.base])
 		}
 	}
+	r.ends, r.ended = b, true
 	return b
 }
 
