@@ -39,8 +39,7 @@ type runner struct {
 	out     sink
 	report  *Report
 	workers []*worker
-	answers []series // of the chunk that is being written
-	status  [][]feature.Status
+	spelled chan *spelled // memory for chunks that are being written
 
 	budget   int64 // bytes of chunks
 	held     atomic.Int64
@@ -65,7 +64,10 @@ func run(ctx context.Context, cfg *Config, sp spine, l *layout, out sink, report
 	for i := range cfg.Workers {
 		x.workers = append(x.workers, &worker{number: i, cfg: cfg, l: l, reader: cfg.Cut.NewReader(), differ: make([]int64, len(l.names))})
 	}
-	x.answers, x.status = make([]series, len(l.names)), make([][]feature.Status, len(l.names))
+	x.spelled = make(chan *spelled, 2)
+	for range min(cap(x.spelled), cfg.Workers) { // with two one chunk is counted while another is written
+		x.spelled <- &spelled{make([]series, len(l.names)), make([][]feature.Status, len(l.names))}
+	}
 	x.spread = slices.ContainsFunc(l.types, func(t event.Type) bool { return inText(t.Kind) })
 	var answered []*chunk
 	for {
@@ -108,8 +110,15 @@ func (x *runner) turn(ctx context.Context, answered []*chunk) ([]*chunk, error) 
 	return next, ctx.Err()
 }
 
-// read reads chunks until the budget is used up; those that are written meanwhile make room.
+// read reads chunks until the budget is used up; those that are written meanwhile make room. Their inputs are looked
+// at while the next is read.
 func (x *runner) read(ctx context.Context, free <-chan *chunk) (chunks []*chunk) {
+	workers := make(chan *worker, len(x.workers))
+	for _, w := range x.workers {
+		workers <- w
+	}
+	var wg sync.WaitGroup
+	defer wg.Wait()
 	for x.finished == nil && ctx.Err() == nil {
 		var c *chunk
 		if len(chunks) > 0 && (x.spread && x.rows == 0 || x.held.Load()+x.held.Load()/int64(len(chunks)) > x.budget) {
@@ -140,6 +149,15 @@ func (x *runner) read(ctx context.Context, free <-chan *chunk) (chunks []*chunk)
 			c.size = x.sizeOf(c)
 			x.held.Add(c.size)
 			chunks = append(chunks, c)
+			if len(x.workers) == 1 { // it keeps to one processor
+				x.workers[0].prepare(c)
+				continue
+			}
+			wg.Go(func() {
+				w := <-workers
+				w.prepare(c)
+				workers <- w
+			})
 		}
 	}
 	return chunks
@@ -171,17 +189,45 @@ func (x *runner) sizeOf(c *chunk) int64 {
 	return size + row*int64(c.rows)
 }
 
+// spelled are the answers of a chunk, by feature.
+type spelled struct {
+	answers []series
+	status  [][]feature.Status
+}
+
 // write writes chunks that are answered and hands them out for their next rows.
-func (x *runner) write(ctx context.Context, chunks []*chunk, free chan<- *chunk) error {
-	for _, c := range chunks {
+func (x *runner) write(ctx context.Context, chunks []*chunk, free chan<- *chunk) (err error) {
+	ready, stop := make(chan *chunk), make(chan struct{})
+	go func() {
+		defer close(ready)
+		for _, c := range chunks {
+			select {
+			case to := <-x.spelled:
+				x.spell(c, to)
+			case <-stop:
+				return
+			}
+			x.report.add(c)
+			select {
+			case ready <- c:
+			case <-stop:
+				return
+			}
+		}
+	}()
+	defer func() {
+		close(stop)
+		for range ready { // it may still be counting
+		}
+	}()
+	for c := range ready {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		x.spell(c)
 		if err := x.out.write(c); err != nil {
 			return fmt.Errorf("write %s: %w", x.cfg.OutName, err)
 		}
-		x.report.add(c)
+		x.spelled <- &spelled{c.answers, c.status}
 		x.held.Add(-c.size)
 		c.reset()
 		free <- c
@@ -189,22 +235,21 @@ func (x *runner) write(ctx context.Context, chunks []*chunk, free chan<- *chunk)
 	return nil
 }
 
-// spell makes the values of a chunk that is written now.
-func (x *runner) spell(c *chunk) {
-	for f := range x.answers {
-		c.cells.column(f, c.rows, &x.answers[f], x.workers)
-		x.status[f] = x.status[f][:0]
+// spell makes the values of a chunk that is written next.
+func (x *runner) spell(c *chunk, to *spelled) {
+	c.answers, c.status = to.answers, to.status
+	inParallel(len(x.workers), len(c.answers), func(_, f int) {
+		c.cells.column(f, c.rows, &c.answers[f], x.workers)
+		c.status[f] = c.status[f][:0]
 		if x.l.status { // else nobody reads them
 			for r := range c.rows {
-				x.status[f] = append(x.status[f], c.cells.status(r, f))
+				c.status[f] = append(c.status[f], c.cells.status(r, f))
 			}
 		}
-		c.status[f] = x.status[f]
-	}
-	c.answers = x.answers
+	})
 }
 
-// answer answers all rows of chunks: first their inputs are read, then the rows by entity.
+// answer answers all rows of chunks, by entity.
 func (x *runner) answer(ctx context.Context, chunks []*chunk) error {
 	for i, c := range chunks {
 		c.number = int32(i)
@@ -212,20 +257,12 @@ func (x *runner) answer(ctx context.Context, chunks []*chunk) error {
 	for _, w := range x.workers { // the chunks before are written
 		w.arena = w.arena[:0]
 	}
-	errs := make([]error, len(chunks))
-	var failed atomic.Bool
-	x.each(len(chunks), func(w *worker, i int) {
-		if ctx.Err() == nil {
-			if errs[i] = w.inputs(chunks[i]); errs[i] == nil {
-				w.prepare(chunks[i])
-			}
-		}
-	})
-	for _, err := range errs {
-		if err != nil {
-			return err
+	for _, c := range chunks {
+		if c.mistake != nil {
+			return c.mistake
 		}
 	}
+	var failed atomic.Bool
 	slots := bySlot(chunks)
 	var mu sync.Mutex
 	var first *rowError
@@ -387,8 +424,11 @@ func (x *cells) grow(rows int) {
 	x.refs = slices.Grow(x.refs[:0], rows*x.held)[:rows*x.held]
 }
 
-// prepare makes room for the answers of c, and tells by what its rows are to be read.
+// prepare reads the inputs of c, tells by what its rows are to be read, and makes room for their answers.
 func (w *worker) prepare(c *chunk) {
+	if c.mistake = w.inputs(c); c.mistake != nil {
+		return
+	}
 	c.cells.grow(c.rows)
 	for r := range c.rows {
 		w.keys = c.inputs(w.keys[:0], w.l.keys, c.keys, r)

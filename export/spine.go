@@ -78,11 +78,12 @@ type chunk struct {
 	instants []event.Time
 	keys     []event.Value      // rows × keys, unless all are as the spine has them
 	req      []event.Value      // rows × request columns, the same
-	answers  []series           // while the chunk is written
+	answers  []series           // while the chunk is written; it belongs to the runner
 	status   [][]feature.Status // the same
 
-	ready bool   // instants, keys and req are read
-	part  []int8 // by row: of a split
+	ready   bool   // instants, keys and req are read
+	mistake error  // in the first row of them that cannot be
+	part    []int8 // by row: of a split
 
 	number    int32 // among the chunks that are answered together
 	cells     cells
@@ -109,11 +110,9 @@ func chunkRows(l *layout) int {
 
 func newChunk(l *layout) *chunk {
 	c := &chunk{
-		most:    chunkRows(l),
-		vals:    make([]series, len(l.spine)),
-		answers: make([]series, len(l.names)),
-		status:  make([][]feature.Status, len(l.names)),
-		cells:   newCells(l.types),
+		most:  chunkRows(l),
+		vals:  make([]series, len(l.spine)),
+		cells: newCells(l.types),
 	}
 	return c
 }
