@@ -215,7 +215,12 @@ func (s *shaper) sizeOf(c *chunk) int64 {
 	for i := range c.raw {
 		size += 24 * int64(len(c.raw[i].vals))
 	}
-	row := 9 + 32*(len(s.l.keys)+len(s.l.req)) + 65*len(s.x.Labels)
+	row := 9 + 65*len(s.x.Labels)
+	for _, in := range slices.Concat(s.l.keys, s.l.req) {
+		if !s.l.plain(in) {
+			row += 32
+		}
+	}
 	for i := range s.labels.groups {
 		row += 64 + 48*len(s.labels.groups[i].keys)
 	}
