@@ -69,11 +69,19 @@ const Layout = "2006-01-02T15:04:05.000000Z"
 // String formats t by Layout.
 func (t Time) String() string { return t.Go().Format(Layout) }
 
+// Writable tells whether String writes t so that it is read again: in a year that RFC 3339 can write, 0 to 9999.
+func (t Time) Writable() bool { return writable(t.Go()) }
+
+func writable(t time.Time) bool {
+	year := t.UTC().Year()
+	return year >= 0 && year <= 9999
+}
+
 // ParseTime reads an RFC 3339 instant; a zone is required; digits beyond microseconds are floored. Its
 // year in UTC must be one that RFC 3339 can write, 0 to 9999, so that what String writes is read again.
 func ParseTime(s string) (Time, error) {
 	t, err := time.Parse(time.RFC3339Nano, s)
-	if year := t.UTC().Year(); err != nil || year < 0 || year > 9999 {
+	if err != nil || !writable(t) {
 		return 0, fmt.Errorf("%q is not an RFC 3339 instant with a zone, like 2013-01-05T10:00:00Z", s)
 	}
 	return FromGo(t), nil

@@ -297,6 +297,11 @@ func (f *fileSource) add(row int64, bad *badRow, h partition) {
 	}
 	if t, ok := feature.EventTime(f.src, f.slots); ok {
 		f.rec.Arrival = t.Add(f.src.ArrivalLag)
+		// The latest instant is one microsecond behind the newest event. Of topics the wall clock keeps such events out.
+		if !t.Writable() || !t.Add(event.Microsecond).Writable() || !f.rec.Arrival.Writable() {
+			h.Dead(&f.rec, "time", fmt.Sprintf("the event time %q, %d us since 1970, or the arrival is out of the years 0 to 9999, which answers can have", f.src.Time.Name, t))
+			return
+		}
 	}
 	h.Add(&f.rec)
 }

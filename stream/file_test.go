@@ -361,6 +361,40 @@ func TestFileErrors(t *testing.T) {
 	}
 }
 
+// TestFileTimes: an event whose time, or the instant behind it, no answer could write is a dead letter.
+func TestFileTimes(t *testing.T) {
+	last := time.Date(9999, 12, 31, 23, 59, 59, 999e6, time.UTC).Add(-2 * time.Second) // it arrives two seconds later
+	times := []time.Time{
+		time.UnixMilli(0), last, last.Add(time.Millisecond), last.Add(time.Hour), time.Date(200_000, 1, 1, 0, 0, 0, 0, time.UTC),
+		time.Date(0, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(-1, 12, 31, 23, 59, 59, 999e6, time.UTC),
+	}
+	var b bytes.Buffer
+	w, err := goavro.NewOCFWriter(goavro.OCFConfig{W: &b, Schema: testSchema})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, at := range times {
+		if err := w.Append([]any{map[string]any{"user": "u", "amount": nil, "ts": at}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	path := filepath.Join(t.TempDir(), "e.avro")
+	writeFile(t, path, b.Bytes())
+	src := fileSourceOf(t, path)
+	rec := newRecorder()
+	readFiles(t, testPlan(src), rec)
+	got := rec.snapshot(src.Name, 0).got
+	if len(got) != len(times) {
+		t.Fatalf("%d of %d rows", len(got), len(times))
+	}
+	for i, x := range got {
+		dead := i >= 2 && i != 5
+		if (x.reason == "time") != dead || dead != strings.Contains(x.detail, "years 0 to 9999") {
+			t.Errorf("an event of %s: reason %q, %s", times[i], x.reason, x.detail)
+		}
+	}
+}
+
 func wrongParquet(t *testing.T) []byte {
 	var out bytes.Buffer
 	type row struct {
