@@ -8,8 +8,8 @@ import (
 	"github.com/penstock-ml/penstock/transforms/agg"
 )
 
-// Vectors are answered rows of one entity, column by column: row k of column c is Values[c][k]. A Reader owns them:
-// they are valid until its next read.
+// Vectors are answered rows of one entity, column by column: row k of column c is Values[c][k]. Columns may be longer
+// than the run. A Reader owns them: they are valid until its next read.
 type Vectors struct {
 	Values    [][]event.Value
 	Status    [][]Status
@@ -25,6 +25,7 @@ type Run struct {
 
 // runAnswers is a Reader's memory of a run for one Selector.
 type runAnswers struct {
+	room  int            // for so many instants
 	pasts [2]pastAnswers // corrected, and as served
 	stops []int          // of a slider: where an instant lies among its rows
 	known [2][]bool      // of the view at hand: the entity is
@@ -55,8 +56,13 @@ func newRunAnswers(sel *Selector) *runAnswers {
 // reset makes room for n instants.
 func (x *runAnswers) reset(n int) {
 	x.texts = x.texts[:0]
-	x.stops, x.out.Later = resize(x.stops, n), resize(x.out.Later, n)
+	x.out.Later = resize(x.out.Later, n)
 	clear(x.out.Later)
+	if n <= x.room {
+		return
+	}
+	x.room = n
+	x.stops = resize(x.stops, n)
 	for p := range x.pasts {
 		a := &x.pasts[p]
 		x.known[p] = resize(x.known[p], n)
