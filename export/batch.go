@@ -172,7 +172,7 @@ func (x *runner) sizeOf(c *chunk) int64 {
 		}
 	}
 	for _, in := range slices.Concat(x.l.keys, x.l.req) {
-		if !x.l.plain(in) {
+		if !x.l.plain(in) || x.l.spine[x.l.time].typ.Kind != event.Timestamp { // it is held beside the spine's
 			row += 32
 		}
 	}
@@ -228,6 +228,7 @@ func (x *runner) write(ctx context.Context, chunks []*chunk, free chan<- *chunk)
 			return fmt.Errorf("write %s: %w", x.cfg.OutName, err)
 		}
 		x.spelled <- &spelled{c.answers, c.status}
+		c.answers, c.status = nil, nil
 		x.held.Add(-c.size)
 		c.reset()
 		free <- c
@@ -380,15 +381,19 @@ func newCells(types []event.Type) cells {
 	return x
 }
 
-// set notes the answer of feature f of row r.
-func (x *cells) set(r, f int, v *event.Value, st feature.Status, w *worker) {
-	at := r*x.width + f
-	x.nums[at], x.marks[at] = v.Num, uint8(st)
-	if v.Kind == event.Null {
-		x.marks[at] |= absent
-	}
-	if place := x.texts[f]; place >= 0 {
-		x.refs[r*x.held+place] = w.own(v.Str)
+// set notes the answers of row r: row k of from.
+func (x *cells) set(r int, from *feature.Vectors, k int, w *worker) {
+	nums, marks := x.nums[r*x.width:(r+1)*x.width], x.marks[r*x.width:(r+1)*x.width]
+	for f := range nums {
+		v := &from.Values[f][k]
+		mark := uint8(from.Status[f][k])
+		if v.Kind == event.Null {
+			mark |= absent
+		}
+		nums[f], marks[f] = v.Num, mark
+		if place := x.texts[f]; place >= 0 {
+			x.refs[r*x.held+place] = w.own(v.Str)
+		}
 	}
 }
 

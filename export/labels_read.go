@@ -60,7 +60,9 @@ func (r *labelReader) keysOf(w *worker, x *labelled) error {
 // read answers the labels of the rows that stay.
 func (r *labelReader) read(ctx context.Context, chunks []*labelled) error {
 	for len(r.readers) < r.cfg.Workers {
-		r.readers = append(r.readers, r.cfg.Cut.NewReader())
+		reader := r.cfg.Cut.NewReader()
+		reader.Corrected = true
+		r.readers = append(r.readers, reader)
 	}
 	for i := range r.groups {
 		r.gather(i, chunks)

@@ -155,9 +155,7 @@ func (w *worker) keep(chunks []*chunk, rows []sorted, run *feature.Run) {
 				from = &run.Served
 			}
 		}
-		for f := range from.Values {
-			c.cells.set(row, f, &from.Values[f][k], from.Status[f][k], w)
-		}
+		c.cells.set(row, from, k, w)
 	}
 }
 

@@ -36,12 +36,16 @@ func TestCells(t *testing.T) {
 	want := make([][]event.Value, rows)
 	workers := []*worker{{number: 0}, {number: 1}, {number: 2}}
 	for _, r := range rng.Perm(rows) {
+		var from feature.Vectors
+		k := rng.IntN(3)
 		for f := range types {
 			v := draw(f)
 			want[r] = append(want[r], v)
 			v.Str = strings.Clone(v.Str)
-			x.set(r, f, &v, feature.Status(r%6), workers[r%3])
+			from.Values, from.Status = append(from.Values, make([]event.Value, 3)), append(from.Status, make([]feature.Status, 3))
+			from.Values[f][k], from.Status[f][k] = v, feature.Status(r%6)
 		}
+		x.set(r, &from, k, workers[r%3])
 	}
 	for f := range types {
 		var got series

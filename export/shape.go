@@ -175,6 +175,7 @@ func (s *shaper) fetch() error {
 		} else {
 			x.c = newChunk(s.l)
 		}
+		x.c.most = chunkRows(s.l)
 		s.failed = s.spine.read(x.c)
 		if x.c.rows == 0 {
 			if s.failed == nil {

@@ -89,7 +89,7 @@ type chunk struct {
 	cells     cells
 	orders    []byte   // by what rows are to be read
 	orderEnds []uint32 // by row
-	owned     int      // bytes in its arenas
+	owned     int      // bytes of texts in its arenas, and of those of vals
 	size      int64    // about what it takes
 }
 
@@ -99,7 +99,7 @@ type rawColumn struct {
 	ends []int32 // per row: where its values end
 }
 
-// cellsOfChunk bounds the memory of a chunk: about 32 bytes a cell, and the strings.
+// cellsOfChunk bounds the memory of a chunk: some ten bytes a cell, and the texts.
 const cellsOfChunk = 1 << 19
 
 // chunkRows is how many rows a chunk may hold.

@@ -158,6 +158,7 @@ func (ix *entityIndex) lay(r *Reader, sc *viewScan) error {
 	if ix.laid || ix.refused {
 		return nil
 	}
+	ix.leaves = ix.leaves[:0]
 	if ix.root != nil {
 		if err := ix.list(ix.root); err != nil {
 			return err
@@ -172,9 +173,9 @@ func (ix *entityIndex) lay(r *Reader, sc *viewScan) error {
 		ix.leaves = ix.leaves[:0]
 		return nil
 	}
-	ix.laid = true
 	var err error
 	ix.head.rows, err = sc.sorted(ix.head.rows[:0], ix.rows, true)
+	ix.laid = err == nil
 	return err
 }
 

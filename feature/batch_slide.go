@@ -19,7 +19,7 @@ import (
 
 const (
 	rowsPerInstant = 512      // an index is cheaper where more rows than this pass by between two instants
-	slideBytes     = 48 << 20 // about what the rows may take that sliding windows hold
+	slideBytes     = 48 << 20 // about what the rows may take that sliding windows hold, without what slices have to spare
 	rowsAtOnce     = 2 << 10  // rows that are decoded before windows move over them
 )
 
@@ -236,6 +236,7 @@ func (r *Reader) dense(root *node, from event.Time) bool {
 // walk answers the features that slide at instants in ascending order, in both pasts where these may differ. It
 // tells at how many: the others are to be read otherwise.
 func (s *slider) walk(r *Reader, sc *viewScan, asOf []event.Time, x *runAnswers) (done int, err error) {
+	defer func() { s.on = s.on && err == nil }()
 	if s.run != r.run {
 		if err := s.begin(r, sc, asOf[0]); err != nil {
 			return 0, err
@@ -251,16 +252,15 @@ func (s *slider) walk(r *Reader, sc *viewScan, asOf []event.Time, x *runAnswers)
 		if err != nil {
 			return 0, err
 		}
-		for _, x := range s.ranges {
-			x.Extend()
+		for _, of := range s.ranges {
+			of.Extend()
 		}
 		to := done
 		for to < len(asOf) && asOf[to] <= next {
 			to++
 		}
 		if to == done {
-			if s.pass(sc, asOf[done]); s.cols.Held()*s.cols.RowSize() > slideBytes {
-				s.on = false
+			if s.pass(sc, asOf[done]); s.full() {
 				return done, nil
 			}
 			continue
@@ -272,7 +272,7 @@ func (s *slider) walk(r *Reader, sc *viewScan, asOf []event.Time, x *runAnswers)
 			s.count(sc, asOf[k])
 			x.known[0][k] = s.newest != event.MinTime && s.newest >= sc.q.v.since(asOf[k])
 			x.known[1][k] = x.known[0][k] && s.latest <= asOf[k]
-			x.stops[k], sc.lateSlid[k] = s.now, s.latest > asOf[k]
+			x.stops[k], sc.lateSlid[k] = s.now, !r.Corrected && s.latest > asOf[k]
 			if s.grown != nil {
 				s.grown.answer(x, k, asOf[k], sc.lateSlid[k])
 			}
@@ -284,9 +284,21 @@ func (s *slider) walk(r *Reader, sc *viewScan, asOf []event.Time, x *runAnswers)
 		if err := s.see(r, sc, asOf, done, to, x); err != nil {
 			return 0, err
 		}
-		done = to
+		if done = to; s.full() {
+			return done, nil
+		}
 	}
 	return done, nil
+}
+
+// full tells whether windows hold more rows than there is room for; they slide no further then.
+func (s *slider) full() bool {
+	size := s.cols.RowSize()
+	for _, x := range s.ranges {
+		size += x.RowSize()
+	}
+	s.on = s.cols.Held()*size <= slideBytes
+	return !s.on
 }
 
 // behindBase tells of an instant within the view's history whether all windows but lifetimes begin behind what was
@@ -297,7 +309,7 @@ func (s *slider) behindBase(r *Reader, sc *viewScan, asOf event.Time) error {
 		return nil
 	}
 	e := root.base
-	if e.maxT >= asOf || e.maxArrival > asOf || !sc.within(e.offsets) {
+	if e.maxT >= asOf || !r.Corrected && e.maxArrival > asOf || !sc.within(e.offsets) {
 		return ErrTrimmed
 	}
 	for i := range s.windows {

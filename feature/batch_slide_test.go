@@ -182,3 +182,44 @@ func sameAnswers(t *testing.T, sel *Selector, user string, at Instant, got, want
 		}
 	}
 }
+
+// TestRunLists: lists that are answered instant by instant are not kept for all instants of all runs.
+func TestRunLists(t *testing.T) {
+	ctx := t.Context()
+	rng := rand.New(rand.NewPCG(3, 3))
+	plan := testPlan(t, trimPipeline("10m", []string{"top: {top_k: n, k: 5, window: 1d}"}))
+	records := randomEvents(rng, plan, 500, 1, 1)
+	st := state.NewMemory()
+	defer st.Close()
+	s := testOpen(t, st, plan, 1)
+	feed(ctx, t, rng, s, plan, records, len(records))
+	cut, err := s.Cut(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sel, err := cut.Select(Selection{View: "all"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := cut.NewReader()
+	var at []event.Time
+	for range 200 {
+		at = append(at, records[len(records)-1].Arrival)
+	}
+	r.Expect(len(at), at[0])
+	run, err := r.ReadRun(ctx, sel, []event.Value{event.StringOf("u0")}, nil, at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	size := 0
+	for _, v := range run.Corrected.Values[0][:len(at)] {
+		size += len(v.Str)
+	}
+	if kept := len(r.scratch[sel].lists); size < 1000 || kept > size/50 {
+		t.Errorf("%d bytes are kept of lists of %d", kept, size)
+	}
+	cut.Close()
+	if err := s.Close(ctx); err != nil {
+		t.Fatal(err)
+	}
+}

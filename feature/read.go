@@ -13,6 +13,8 @@ import (
 
 // Reader reads vectors. Not safe for concurrent use: one per goroutine.
 type Reader struct {
+	Corrected bool // ReadRun answers the corrected past alone: Later is never true
+
 	s       *Store
 	ctx     context.Context // of the read under way
 	cut     *Cut            // nil: the newest state, memory first

@@ -3,6 +3,7 @@ package feature
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/penstock-ml/penstock/event"
 	"github.com/penstock-ml/penstock/transforms/agg"
@@ -96,7 +97,7 @@ func (x *runAnswers) keep(v event.Value) event.Value {
 
 // ReadRun answers one entity at instants in ascending order, in both pasts where these may differ. keys has one value
 // per Selector.Keys, requests one per Selector.Request for each instant. What is returned is valid until the next
-// read. A run may go on: Expect tells where one begins.
+// read. A run may go on: Expect tells where one begins, also after an error.
 func (r *Reader) ReadRun(ctx context.Context, sel *Selector, keys, requests []event.Value, asOf []event.Time) (*Run, error) {
 	s := r.scratchOf(sel)
 	if s.run == nil {
@@ -115,10 +116,7 @@ func (r *Reader) ReadRun(ctx context.Context, sel *Selector, keys, requests []ev
 			x.out.Later[k] = x.out.Later[k] || sc.lateSlid[k] || sc.late[k]
 		}
 	}
-	served := false
-	for _, later := range x.out.Later {
-		served = served || later
-	}
+	served := slices.Contains(x.out.Later, true)
 	if served {
 		for i := range s.views {
 			x.fillServed(&s.views[i])
@@ -165,6 +163,7 @@ func (r *Reader) runView(ctx context.Context, sc *viewScan, s *scratch, asOf []e
 			}
 			at := Instant{AsOf: asOf[k], AsServed: past == 1}
 			sc.slid = k < done
+			s.lists = s.lists[:0]
 			err := r.readView(ctx, sc, at)
 			if err == nil {
 				r.finishView(sc, s, at)
@@ -173,7 +172,7 @@ func (r *Reader) runView(ctx context.Context, sc *viewScan, s *scratch, asOf []e
 			if sc.slid = false; err != nil {
 				return err
 			}
-			sc.late[k] = sc.late[k] || sc.later
+			sc.late[k] = sc.late[k] || sc.later && !r.Corrected
 			x.take(sc, s, past, k, slid)
 		}
 	}
@@ -200,6 +199,9 @@ func (q *viewQuery) slides(f *featureQuery) bool { return f.plane >= 0 && q.plan
 func (r *Reader) finishRun(sc *viewScan, x *runAnswers, asOf []event.Time) {
 	horizon, lost := r.horizon(sc.q.v), sc.q.v.lost()
 	for past := range x.pasts {
+		if past == 1 && !slices.Contains(sc.lateSlid, true) {
+			return
+		}
 		a := &x.pasts[past]
 		for _, f := range sc.slider.calls {
 			values, status, times := a.values[f.slot], a.status[f.slot], a.times[f.slot]
@@ -214,7 +216,11 @@ func (r *Reader) finishRun(sc *viewScan, x *runAnswers, asOf []event.Time) {
 				if status[k] == overflowed {
 					r.s.overflows[sc.q.v.id].Add(1)
 				}
-				values[k], status[k] = f.finish(values[k], times[k], t, x.known[past][k], lost)
+				if !x.known[past][k] || f.TTL > 0 || lost || values[k].Kind == event.Null {
+					values[k], status[k] = f.finish(values[k], times[k], t, x.known[past][k], lost)
+				} else {
+					status[k] = Present
+				}
 			}
 		}
 	}

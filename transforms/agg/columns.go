@@ -6,8 +6,8 @@ import (
 	"github.com/penstock-ml/penstock/event"
 )
 
-// Columns holds rows in tie order, column by column: those over which windows move (Slide). A row has one number
-// for good, in the order in which they were appended; the first that are not needed any more may be dropped.
+// Columns holds rows in tie order, column by column: those over which windows move (Ranges, Slide) and that are added
+// to lifetimes (Partial.AddRows). A row has one number for good, in the order in which they were appended; the first that are not needed any more may be dropped.
 // Who appends rows column by column appends to each that is kept.
 type Columns struct {
 	Times   []event.Time
@@ -125,15 +125,10 @@ func (c *Columns) Append(r *event.Row) {
 		if i < len(r.Values) {
 			v = r.Values[i]
 		}
-		in.Append(&v)
-	}
-}
-
-// Append adds a value.
-func (in *InputColumn) Append(v *event.Value) {
-	in.Kinds, in.Nums = append(in.Kinds, v.Kind), append(in.Nums, v.Num)
-	if in.Text {
-		in.Texts = append(in.Texts, v.Str)
+		in.Kinds, in.Nums = append(in.Kinds, v.Kind), append(in.Nums, v.Num)
+		if in.Text {
+			in.Texts = append(in.Texts, v.Str)
+		}
 	}
 }
 
@@ -203,9 +198,6 @@ func (in *InputColumn) at(i int) event.Value {
 	}
 	return v
 }
-
-// Begin is the number of the first row that is held.
-func (c *Columns) Begin() int { return c.base }
 
 // End is the number of the next row.
 func (c *Columns) End() int { return c.base + len(c.Times) }

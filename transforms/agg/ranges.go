@@ -108,6 +108,14 @@ func (r *Ranges) Answers(c *Call) bool {
 // numeric tells whether an int64 orders the values.
 func (r *Ranges) numeric() bool { return r.class == classDouble || r.class == classInteger }
 
+// RowSize is about how many bytes a row takes here.
+func (r *Ranges) RowSize() int {
+	if r.numeric() && r.of.Parts&PartSum != 0 {
+		return 4 + 16 + 2
+	}
+	return 4 + 2
+}
+
 // Reset forgets all rows, as Columns.Reset does.
 func (r *Ranges) Reset() {
 	r.base, r.odd, r.scaled, r.exp = 0, 0, false, 0
