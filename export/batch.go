@@ -172,7 +172,7 @@ func (x *runner) sizeOf(c *chunk) int64 {
 		}
 	}
 	for _, in := range slices.Concat(x.l.keys, x.l.req) {
-		if !x.l.plain(in) || x.l.spine[x.l.time].typ.Kind != event.Timestamp { // it is held beside the spine's
+		if !x.l.plain(in) { // it is held beside the spine's
 			row += 32
 		}
 	}

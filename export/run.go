@@ -79,7 +79,7 @@ func (w *worker) inputs(c *chunk) error {
 
 // plainInputs reads the inputs if all are there and as they are wanted.
 func (w *worker) plainInputs(c *chunk) bool {
-	if w.l.spine[w.l.time].typ.Kind != event.Timestamp {
+	if !w.l.plainTime() {
 		return false
 	}
 	instants := &c.vals[w.l.time]
@@ -92,10 +92,13 @@ func (w *worker) plainInputs(c *chunk) bool {
 	return w.plainColumns(c, w.l.keys) && w.plainColumns(c, w.l.req)
 }
 
-// plain tells whether the values of an input may be taken as the spine has them.
+// plainTime tells whether instants may be taken as the spine has them.
+func (l *layout) plainTime() bool { return l.spine[l.time].typ.Kind == event.Timestamp }
+
+// plain tells whether the values of an input may be taken as the spine has them; where instants may not, none is.
 func (l *layout) plain(in input) bool {
 	kind := in.want.Kind
-	return kind != event.Double && kind != event.Decimal && l.spine[in.col].typ.Kind == kind
+	return l.plainTime() && kind != event.Double && kind != event.Decimal && l.spine[in.col].typ.Kind == kind
 }
 
 // plainColumns tells whether all values of inputs may be taken as the spine has them.

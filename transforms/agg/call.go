@@ -43,6 +43,15 @@ type Answer struct {
 	Overflow bool        // a sum of longs fell outside int64: the value is null
 }
 
+// overNothing answers c where nothing counts.
+func overNothing(c *Call) Answer {
+	a := Answer{Newest: event.MinTime}
+	if c.Func.of().zero && c.By == nil {
+		a.Value = event.LongOf(0)
+	}
+	return a
+}
+
 // Answer answers c over the window at. The value may alias p: it is valid until p changes or is asked
 // again. Asking for what the group does not keep is a mistake of the plan, and panics.
 func (p *Partial) Answer(c *Call, at At) Answer {
@@ -62,9 +71,7 @@ func (p *Partial) Answer(c *Call, at At) Answer {
 	a := Answer{Newest: g.newest}
 	switch {
 	case g.count == 0:
-		if d.zero && c.By == nil {
-			a.Value = event.LongOf(0)
-		}
+		return overNothing(c)
 	case structured:
 		a.Value = g.keep.answer(c, g, at)
 		if k, ok := g.keep.(*keyed); ok {

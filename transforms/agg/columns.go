@@ -7,8 +7,8 @@ import (
 )
 
 // Columns holds rows in tie order, column by column: those over which windows move (Ranges, Slide) and that are added
-// to lifetimes (Partial.AddRows). A row has one number for good, in the order in which they were appended; the first that are not needed any more may be dropped.
-// Who appends rows column by column appends to each that is kept.
+// to lifetimes (Partial.AddRows). A row has one number for good, in the order in which they were appended; the first
+// that are not needed any more may be dropped. Who appends rows column by column appends to each that is kept.
 type Columns struct {
 	Times   []event.Time
 	Arrived []event.Time

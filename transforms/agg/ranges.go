@@ -259,11 +259,7 @@ func (r *Ranges) Range(lo, hi int) bool {
 // Answer is what the group answers of the range. Text is that of the Columns.
 func (r *Ranges) Answer(c *Call) Answer {
 	if r.n == 0 {
-		a := Answer{Newest: event.MinTime}
-		if c.Func == Count {
-			a.Value = event.LongOf(0)
-		}
-		return a
+		return overNothing(c)
 	}
 	a := Answer{Newest: r.c.Time(r.last)}
 	switch c.Func {

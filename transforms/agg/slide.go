@@ -128,11 +128,7 @@ func (s *Slide) Answer(c *Call, at At) Answer {
 	t := &s.tracks[s.p.at[c.Group]]
 	g := t.g
 	if g.count == 0 {
-		a := Answer{Newest: event.MinTime}
-		if c.Func == Count {
-			a.Value = event.LongOf(0)
-		}
-		return a
+		return overNothing(c)
 	}
 	a := Answer{Newest: s.c.Time(t.last)}
 	switch c.Func {
