@@ -25,6 +25,9 @@ type BadgerOptions struct {
 	// Ballast is the size of the file given up when the disk is full at open; 0 is 64 MiB, less than
 	// 0 is none. It is only made where the disk has room for it.
 	Ballast int64
+	// ReadMostly leaves tables as they are: none are merged behind the back of a short process that reads.
+	// It may write, but each memory table it fills is one more to look into, until the store is opened without.
+	ReadMostly bool
 	// Measure replaces DiskFree, the function, in tests.
 	Measure func(dir string) (free, total uint64, err error)
 }
@@ -103,6 +106,7 @@ func openLocked(dir string, opt BadgerOptions) (*Badger, error) {
 		opt.Ballast = ballastDefault
 	}
 	want := settingsFor(opt.Memory)
+	want.readMostly = opt.ReadMostly
 	g := &guard{
 		dir: dir, measure: opt.Measure, limit: opt.DiskFree, least: uint64(4 * want.memtable),
 		ballast: opt.Ballast, log: opt.Log,

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -421,4 +422,53 @@ func TestNoLeaks(t *testing.T) {
 		t.Fatalf("%+v", st)
 	}
 	closeStore(t, s)
+}
+
+// TestReadMostly: a store opened to be read leaves tables as they are, however many there are, and does not
+// wait for room that nothing makes.
+func TestReadMostly(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	opt := childOptions
+	opt.ReadMostly = true
+	open := func() *state.Badger {
+		s, err := state.OpenBadger(dir, opt)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	s := open()
+	value := strings.Repeat("x", 200<<10)
+	const keys, rounds = 20, 24 // a round fills a memory table of 4 MiB; Badger's levels stall at 20
+	for i := range keys * rounds {
+		put(t, s, fmt.Sprint("k", i%keys), fmt.Sprint(i, " ", value))
+	}
+	closeStore(t, s)
+	before := tableFiles(t, dir)
+	if len(before) < 20 {
+		t.Fatalf("%d tables: a store with compactors would have had room", len(before))
+	}
+	s = open()
+	snap := s.Snapshot()
+	for i := range keys {
+		want := fmt.Sprint(keys*(rounds-1)+i, " ")
+		if v, err := snap.Get([]byte(fmt.Sprint("k", i)), nil); err != nil || !strings.HasPrefix(string(v), want) {
+			t.Fatalf("key %d: %v, %.10q, want %q", i, err, v, want)
+		}
+	}
+	snap.Close()
+	closeStore(t, s)
+	if after := tableFiles(t, dir); !slices.Equal(before, after) {
+		t.Fatalf("tables changed from %v to %v", before, after)
+	}
+}
+
+func tableFiles(t *testing.T, dir string) []string {
+	t.Helper()
+	names, err := filepath.Glob(filepath.Join(dir, "badger", "*.sst"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return names
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math"
 	"strings"
 
 	"github.com/dgraph-io/badger/v4"
@@ -20,6 +21,7 @@ const (
 type settings struct {
 	memtable   int64 // one table in memory; its log may grow as large, and is mapped
 	indexCache int64
+	readMostly bool // merge no tables
 }
 
 // settingsFor divides memory: a tenth is the size of a memory table, of which there are up to three
@@ -50,6 +52,10 @@ func batchLimits(memtable int64) (entries, bytes int) {
 
 // badgerOptions are the settings of the database; see docs/format/state.md for the reasons.
 func badgerOptions(dir string, s settings, log badger.Logger) badger.Options {
+	compactors, stall := 2, 20
+	if s.readMostly {
+		compactors, stall = 0, math.MaxInt // none would ever end a stall
+	}
 	return badger.DefaultOptions(dir).
 		WithSyncWrites(true).                                 // a commit that returned is on disk
 		WithNumVersionsToKeep(1).                             // history is in our keys
@@ -57,8 +63,8 @@ func badgerOptions(dir string, s settings, log badger.Logger) badger.Options {
 		WithMemTableSize(s.memtable).                         //
 		WithNumMemtables(1).                                  // one filled, one waiting, one being written
 		WithNumLevelZeroTables(8).                            // fewer, larger compactions
-		WithNumLevelZeroTablesStall(20).                      //
-		WithNumCompactors(2).                                 //
+		WithNumLevelZeroTablesStall(stall).                   //
+		WithNumCompactors(compactors).                        //
 		WithValueThreshold(512 << 10).                        // above MaxValue: nothing in the value log
 		WithValueLogFileSize(1 << 20).                        // it is only a header
 		WithCompression(options.None).                        // to unpack a block costs more than to find a head in it

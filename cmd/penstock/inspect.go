@@ -28,7 +28,7 @@ func (c inspectCmd) Run(e *env) error {
 	if _, err := os.Stat(c.State); errors.Is(err, os.ErrNotExist) {
 		return misuse{fmt.Errorf("state directory %s does not exist", c.State)}
 	}
-	st, err := state.OpenBadger(c.State, state.BadgerOptions{Log: e.log})
+	st, err := state.OpenBadger(c.State, state.BadgerOptions{ReadMostly: true, Log: e.log})
 	if err != nil {
 		return err
 	}

@@ -49,13 +49,15 @@ func openState(e *env, file, dir string) (*pipeline.Plan, *state.Badger, error) 
 	if err != nil {
 		return nil, nil, err
 	}
-	st, err := openBadger(e, plan, dir)
+	opt := badgerOptions(e, plan)
+	opt.ReadMostly = true // merging what a server left would take more time than most questions
+	st, err := state.OpenBadger(dir, opt)
 	return plan, st, err
 }
 
-// openBadger opens the state with its share of the plan's memory.
-func openBadger(e *env, plan *pipeline.Plan, dir string) (*state.Badger, error) {
-	return state.OpenBadger(dir, state.BadgerOptions{Memory: plan.State.Memory / 4, DiskFree: plan.State.DiskFree, Log: e.log})
+// badgerOptions give the state its share of the plan's memory.
+func badgerOptions(e *env, plan *pipeline.Plan) state.BadgerOptions {
+	return state.BadgerOptions{Memory: plan.State.Memory / 4, DiskFree: plan.State.DiskFree, Log: e.log}
 }
 
 // planHint tells what to do about a state of another plan.

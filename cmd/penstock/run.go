@@ -96,7 +96,7 @@ func startPipeline(e *env, c runCmd) (_ *running, err error) {
 	limitMemory(plan.State.Memory)
 	p := &running{e: e, plan: plan, dir: c.State, url: "http://" + ln.Addr().String(), served: make(chan error, 1), read: make(chan error, 1)}
 	p.ctx, p.cancel = context.WithCancelCause(e.ctx)
-	if p.st, err = openBadger(e, plan, c.State); err != nil {
+	if p.st, err = state.OpenBadger(c.State, badgerOptions(e, plan)); err != nil {
 		return nil, err
 	}
 	defer func() {
