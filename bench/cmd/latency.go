@@ -76,9 +76,24 @@ func post(c *http.Client, url string, body []byte) ([]byte, error) {
 	return answer, nil
 }
 
-// askFor asks over so many connections, each one question after the other, of users as busy as in the
-// topic. The first fifth of the time is not counted.
+// askFor asks over so many connections.
 func askFor(ctx context.Context, c *config, k workload.Keys, url string, connections int) (latency, error) {
+	all, err := answerTimes(ctx, c, k, url, connections)
+	if err != nil {
+		return latency{}, err
+	}
+	return latencyOf(all, c.latency, connections), nil
+}
+
+// latencyOf sums up how long all answers within some time took.
+func latencyOf(all []time.Duration, within time.Duration, connections int) latency {
+	slices.Sort(all)
+	return latency{"", connections, float64(len(all)) / within.Seconds(), all[len(all)/2], all[len(all)*99/100]}
+}
+
+// answerTimes asks over so many connections, each one question after the other, of users as busy as in the
+// topic, and tells how long each answer took; there is at least one. The first fifth of the time is not counted.
+func answerTimes(ctx context.Context, c *config, k workload.Keys, url string, connections int) ([]time.Duration, error) {
 	hc := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: connections}, Timeout: 10 * time.Second}
 	defer hc.CloseIdleConnections()
 	begin := time.Now().Add(c.latency / 5)
@@ -113,10 +128,9 @@ func askFor(ctx context.Context, c *config, k workload.Keys, url string, connect
 		first = ctx.Err()
 	}
 	if first != nil || len(all) == 0 {
-		return latency{}, fmt.Errorf("%d answers: %w", len(all), first)
+		return nil, fmt.Errorf("%d answers: %w", len(all), first)
 	}
-	slices.Sort(all)
-	return latency{"", connections, float64(len(all)) / c.latency.Seconds(), all[len(all)/2], all[len(all)*99/100]}, nil
+	return all, nil
 }
 
 // startBare starts this program again as the handler to compare with, in a process of its own as
