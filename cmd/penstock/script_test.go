@@ -35,6 +35,7 @@ func TestMain(m *testing.M) {
 //	serving DIR VAR          waits until a server has DIR and all that it can read is read; sets VAR to its address
 //	term DIR                 sends SIGTERM to the server that has DIR
 //	get URL STATUS REGEXP    asks until the answer has that status and matches
+//	through URL VAR HOW      sets VAR to the address of a server that asks the one at URL, and forgets, or is older
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
@@ -47,6 +48,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"code": scriptCode, "port": scriptPort, "occupied": scriptOccupied,
 			"broker": scriptBroker, "serving": scriptServing, "serverurl": scriptServerURL, "term": scriptTerm, "get": scriptGet,
+			"through": scriptThrough,
 		},
 	})
 }

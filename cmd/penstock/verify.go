@@ -77,6 +77,7 @@ func (c verifyCmd) Run(e *env) error {
 	var checks []verified
 	if url != "" {
 		checks, err = c.ofServer(e, url)
+		err = older(err)
 	} else {
 		err = offline(e, c.File, c.State, func(plan *pipeline.Plan, store *feature.Store) (err error) {
 			checks, err = c.ofState(e, plan, store)
@@ -269,7 +270,7 @@ func explainAt(ctx context.Context, cut *feature.Cut) explainer {
 		if err != nil {
 			return nil, err
 		}
-		x, err := cut.NewReader().Explain(ctx, s, q.Keys, q.Request, feature.Instant{AsOf: q.AsOf, AsServed: q.Served}, feature.ExplainOptions{})
+		x, err := cut.NewReader().Explain(ctx, s, q.KeysOf(s.Keys), q.Request, feature.Instant{AsOf: q.AsOf, AsServed: q.Served}, feature.ExplainOptions{})
 		if err != nil {
 			return nil, err
 		}

@@ -78,40 +78,37 @@ func asker(e *env, url string) func(context.Context, string, []byte) ([]byte, er
 	return func(_ context.Context, route string, question []byte) ([]byte, error) {
 		code, answer, err := postWith(e, strings.TrimRight(url, "/")+route, question, map[string]string{serve.LogHeader: "off"})
 		if err == nil && code != http.StatusOK {
-			err = refusal(answer)
+			if err = refusal(answer); unknownTo(code, answer) {
+				err = fmt.Errorf("%w (%w)", verify.ErrOlder, err)
+			}
 		}
 		return answer, err
 	}
 }
 
+// unknownTo tells whether a server refuses a question since it does not know the route, or that values may be asked
+// for as served.
+func unknownTo(code int, answer []byte) bool {
+	var x struct {
+		Error struct{ Code, At string }
+	}
+	if json.Unmarshal(answer, &x) != nil {
+		return false
+	}
+	return code == http.StatusNotFound && x.Error.Code == "not_found" || code == http.StatusBadRequest && x.Error.At == "as_served"
+}
+
+// older says what to do with a server of an older version.
+func older(err error) error {
+	if errors.Is(err, verify.ErrOlder) {
+		return hinted{err, "verify with the program that the server runs, or stop the server and verify its directory"}
+	}
+	return err
+}
+
 // explainBy has a server explain, as of what it has counted by then.
 func explainBy(ctx context.Context, srv *verify.Server) explainer {
 	return func(one feature.Selection, q *verify.Question) (*serve.Explanation, error) {
-		s, err := srv.Names.Select(one)
-		if err != nil {
-			return nil, err
-		}
-		body := map[string]any{"feature": one.Features[0], "entity": serve.Named(s.Keys, q.Keys), "as_of": q.AsOf.String(), "as_served": q.Served}
-		if one.Set != "" {
-			body["set"] = one.Set
-		}
-		if one.View != "" {
-			body["view"] = one.View
-		}
-		if len(s.Request) > 0 {
-			body["request"] = serve.Named(s.Request, q.Request)
-		}
-		b, err := json.Marshal(body)
-		if err != nil {
-			return nil, err
-		}
-		if b, err = srv.Ask(ctx, "/v1/explain", b); err != nil {
-			return nil, err
-		}
-		x := &serve.Explanation{}
-		if err := json.Unmarshal(b, x); err != nil {
-			return nil, fmt.Errorf("read the explanation: %w", err)
-		}
-		return x, nil
+		return srv.Explain(ctx, one, q, 0)
 	}
 }

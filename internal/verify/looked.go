@@ -19,7 +19,7 @@ type looked struct {
 	cells []lookedCell // by column
 }
 
-// lookedCell is a cell of /v1/features.
+// lookedCell is a cell of /v1/features, or of an explanation.
 type lookedCell struct {
 	value  json.RawMessage
 	status string
@@ -27,8 +27,8 @@ type lookedCell struct {
 }
 
 // Looked compares what a server answers look-ups with the truth, for a sample of entities and of instants, as State
-// does with a cut. A server goes on counting: a cell that a record which came meanwhile may change is counted as
-// unknown. Without sources the truth is by the rows of the state, which the server tells; else by the sources, read
+// does with a cut; and what it tells of the same as served. A server goes on counting: a cell that a record which came
+// meanwhile may change is counted as unknown. Without sources the truth is by the rows of the state, which the server tells; else by the sources, read
 // again by that config, whose Plan is needed alone.
 func Looked(ctx context.Context, srv *Server, sel feature.Selection, s Sample, sources *stream.Config) (*Report, *Reading, error) {
 	s = s.full()
@@ -95,6 +95,10 @@ func (s *Server) lookUp(ctx context.Context, before *Moment, t *Truth, cols []Co
 	if err := t.ahead(cols, questions); err != nil {
 		return nil, err
 	}
+	alone, sels, err := s.eachAlone(sel, cols)
+	if err != nil {
+		return nil, err
+	}
 	var out []looked
 	for i, keys := range entities {
 		rng := rand.New(rand.NewPCG(sample.Seed, uint64(i)))
@@ -109,6 +113,11 @@ func (s *Server) lookUp(ctx context.Context, before *Moment, t *Truth, cols []Co
 			}
 			if len(x.cells) != len(cols) {
 				return nil, fmt.Errorf("the server answers %d features, and not %d", len(x.cells), len(cols))
+			}
+			out = append(out, x)
+			x.q.Served = true
+			if x.cells, err = s.lookServed(ctx, alone, sels, &x.q); err != nil {
+				return nil, err
 			}
 			out = append(out, x)
 		}
@@ -180,7 +189,7 @@ func (s *Server) look(ctx context.Context, sel feature.Selection, selector *feat
 // looked compares answers, that were given between two moments.
 func (r *Report) looked(selector *feature.Selector, before, after *Moment, t *Truth, bySource bool, cols []Column, asked []looked) error {
 	behind := OfState(after.s.Plan, after)
-	known := *behind
+	known, inDoubt := *behind, doubts{}
 	if bySource { // the sources were read up to the first moment; what came since is looked at in the state
 		known.Trimmed = t.Trimmed
 		known.Rows = func(v *pipeline.View, keys []event.Value) ([]oracle.Row, error) {
@@ -189,6 +198,7 @@ func (r *Report) looked(selector *feature.Selector, before, after *Moment, t *Tr
 				return nil, err
 			}
 			since, err := behind.Rows(v, keys)
+			inDoubt.settle(t.Plan, rows, since)
 			for i := range since {
 				if !before.below(&since[i].Row) {
 					rows = append(rows, since[i])
@@ -200,11 +210,12 @@ func (r *Report) looked(selector *feature.Selector, before, after *Moment, t *Tr
 	var questions []*Question
 	moved := false
 	for i := range asked {
-		asked[i].q.Past = func(row *event.Row) bool {
-			moved = moved || !before.below(row)
+		q := &asked[i].q
+		q.Past = func(row *event.Row) bool {
+			moved = moved || !before.below(row) || inDoubt.about(q, row)
 			return true
 		}
-		questions = append(questions, &asked[i].q)
+		questions = append(questions, q)
 	}
 	if err := known.ahead(cols, questions); err != nil {
 		return err
@@ -219,7 +230,9 @@ func (r *Report) looked(selector *feature.Selector, before, after *Moment, t *Tr
 		if err != nil {
 			return err
 		}
-		r.Questions++
+		if !x.q.Served { // each is asked in both pasts
+			r.Questions++
+		}
 		for j := range cols {
 			if moved || want[j].Unknown {
 				r.Unknown++

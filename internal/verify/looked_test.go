@@ -50,7 +50,7 @@ func TestLooked(t *testing.T) {
 			}
 		}
 		for _, sel := range lookedSelections {
-			rep, _, err := Looked(t.Context(), srv, sel, Sample{Entities: 3, Instants: 5, Seed: 3}, nil)
+			rep, _, err := Looked(t.Context(), srv, sel, Sample{Entities: 3, Instants: 3, Seed: 3}, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
