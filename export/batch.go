@@ -95,12 +95,23 @@ func run(ctx context.Context, cfg *Config, sp spine, l *layout, out sink, report
 	return ctx.Err()
 }
 
-// turn writes chunks and meanwhile reads the next; their memory is used again.
+// turn writes chunks and meanwhile reads the next; their memory is used again. One worker does one after the other.
 func (x *runner) turn(ctx context.Context, answered []*chunk) ([]*chunk, error) {
 	free := make(chan *chunk, len(answered))
+	if len(x.workers) == 1 {
+		for _, c := range answered {
+			x.spell(c, <-x.spelled)
+			if err := x.put(ctx, c, free); err != nil {
+				return nil, err
+			}
+		}
+		close(free)
+		return x.read(ctx, free), ctx.Err()
+	}
 	wrote := make(chan error, 1)
 	go func() {
 		defer close(free)
+		x.cfg.crew().settle()
 		wrote <- x.write(ctx, answered, free)
 	}()
 	next := x.read(ctx, free)
@@ -149,11 +160,12 @@ func (x *runner) read(ctx context.Context, free <-chan *chunk) (chunks []*chunk)
 			c.size = x.sizeOf(c)
 			x.held.Add(c.size)
 			chunks = append(chunks, c)
-			if len(x.workers) == 1 { // it keeps to one processor
+			if len(x.workers) == 1 {
 				x.workers[0].prepare(c)
 				continue
 			}
 			wg.Go(func() {
+				x.cfg.crew().settle()
 				w := <-workers
 				w.prepare(c)
 				workers <- w
@@ -195,11 +207,13 @@ type spelled struct {
 	status  [][]feature.Status
 }
 
-// write writes chunks that are answered and hands them out for their next rows.
+// write writes chunks that are answered and hands them out for their next rows: one is counted while another is
+// written.
 func (x *runner) write(ctx context.Context, chunks []*chunk, free chan<- *chunk) (err error) {
 	ready, stop := make(chan *chunk), make(chan struct{})
 	go func() {
 		defer close(ready)
+		x.cfg.crew().settle()
 		for _, c := range chunks {
 			select {
 			case to := <-x.spelled:
@@ -207,7 +221,6 @@ func (x *runner) write(ctx context.Context, chunks []*chunk, free chan<- *chunk)
 			case <-stop:
 				return
 			}
-			x.report.add(c)
 			select {
 			case ready <- c:
 			case <-stop:
@@ -221,25 +234,33 @@ func (x *runner) write(ctx context.Context, chunks []*chunk, free chan<- *chunk)
 		}
 	}()
 	for c := range ready {
-		if err := ctx.Err(); err != nil {
+		if err := x.put(ctx, c, free); err != nil {
 			return err
 		}
-		if err := x.out.write(c); err != nil {
-			return fmt.Errorf("write %s: %w", x.cfg.OutName, err)
-		}
-		x.spelled <- &spelled{c.answers, c.status}
-		c.answers, c.status = nil, nil
-		x.held.Add(-c.size)
-		c.reset()
-		free <- c
 	}
 	return nil
 }
 
-// spell makes the values of a chunk that is written next.
+// put writes a chunk that is spelled.
+func (x *runner) put(ctx context.Context, c *chunk, free chan<- *chunk) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := x.out.write(c); err != nil {
+		return fmt.Errorf("write %s: %w", x.cfg.OutName, err)
+	}
+	x.spelled <- &spelled{c.answers, c.status}
+	c.answers, c.status = nil, nil
+	x.held.Add(-c.size)
+	c.reset()
+	free <- c
+	return nil
+}
+
+// spell makes the values of a chunk that is written next, and counts it.
 func (x *runner) spell(c *chunk, to *spelled) {
 	c.answers, c.status = to.answers, to.status
-	inParallel(len(x.workers), len(c.answers), func(_, f int) {
+	x.cfg.crew().each(len(c.answers), func(_, f int) {
 		c.cells.column(f, c.rows, &c.answers[f], x.workers)
 		c.status[f] = c.status[f][:0]
 		if x.l.status { // else nobody reads them
@@ -248,6 +269,7 @@ func (x *runner) spell(c *chunk, to *spelled) {
 			}
 		}
 	})
+	x.report.add(c)
 }
 
 // answer answers all rows of chunks, by entity.
@@ -267,11 +289,11 @@ func (x *runner) answer(ctx context.Context, chunks []*chunk) error {
 	slots := bySlot(chunks)
 	var mu sync.Mutex
 	var first *rowError
-	x.each(len(slots), func(w *worker, i int) {
+	x.cfg.crew().each(len(slots), func(worker, i int) {
 		if ctx.Err() != nil || failed.Load() {
 			return
 		}
-		if err := w.answer(ctx, chunks, slots[i]); err != nil {
+		if err := x.workers[worker].answer(ctx, chunks, slots[i]); err != nil {
 			failed.Store(true)
 			mu.Lock()
 			defer mu.Unlock()
@@ -290,11 +312,6 @@ func (x *runner) answer(ctx context.Context, chunks []*chunk) error {
 		x.longest += int64(len(w.arena))
 	}
 	return ctx.Err()
-}
-
-// each lets the workers do n pieces of work, taken in order.
-func (x *runner) each(n int, do func(w *worker, i int)) {
-	inParallel(len(x.workers), n, func(worker, i int) { do(x.workers[worker], i) })
 }
 
 // place is where a row stands.

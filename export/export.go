@@ -7,7 +7,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"runtime"
 
 	"github.com/penstock-ml/penstock/event"
 	"github.com/penstock-ml/penstock/feature"
@@ -45,6 +44,7 @@ type Config struct {
 	WithStatus bool
 	Force      bool // replace an existing Out
 	Workers    int  // goroutines that read; 0: one for each CPU. The file does not depend on it
+	Behind     bool // run on threads of low priority, where the system has them
 	// Memory is about how many bytes the export may take, whatever its rows; 0: DefaultMemory. The file does not
 	// depend on it.
 	Memory int64
@@ -127,7 +127,7 @@ type Request struct {
 	Workers    int
 	Memory     int64
 
-	// Fast lets an export of a server take all CPUs; else it leaves look-ups half of them.
+	// Fast lets an export of a server take all CPUs, as urgently as look-ups; else it takes half, behind them.
 	Fast bool
 
 	Show func(Progress) // called about each second while it runs; may be nil
@@ -175,15 +175,23 @@ func FromStore(ctx context.Context, store *feature.Store, req Request) (*Report,
 
 // Run reads the spine and writes Out. The bytes of Out depend on the spine, the selection, the
 // options and the rows up to the cut only. An Out that is not whole is never left behind.
-func Run(ctx context.Context, cfg Config) (*Report, error) {
+func Run(ctx context.Context, cfg Config) (report *Report, err error) {
+	if cfg.Workers <= 0 {
+		cfg.Workers = spare.count()
+	}
+	cfg.crew().lead(func() { report, err = runBy(ctx, cfg) })
+	return report, err
+}
+
+func (cfg *Config) crew() crew { return crew{cfg.Workers, cfg.Behind} }
+
+// runBy is Run, by a goroutine of the crew.
+func runBy(ctx context.Context, cfg Config) (*Report, error) {
 	if cfg.SpineName == "" {
 		cfg.SpineName = cfg.Spine
 	}
 	if cfg.OutName == "" {
 		cfg.OutName = cfg.Out
-	}
-	if cfg.Workers <= 0 {
-		cfg.Workers = runtime.GOMAXPROCS(0)
 	}
 	paths, names := cfg.outputs()
 	o, err := openOut(cfg.Out, cfg.OutName, paths, names, cfg.Force)
@@ -217,7 +225,7 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 	}
 	if cfg.Manifest {
 		report.stats = newTableStats(l, isFormat(cfg.Spine, "csv"))
-		report.stats.workers = cfg.Workers
+		report.stats.crew = cfg.crew()
 	}
 	cfg.Meter.begin()
 	err = o.write(func(files []io.Writer) ([]FileReport, *Manifest, error) {
@@ -270,7 +278,7 @@ func (cfg *Config) sumSpine() (*FileReport, error) {
 func newSinks(files []io.Writer, cfg *Config, l *layout) (sink, error) {
 	all := &partSink{}
 	for _, w := range files {
-		out, err := newSink(w, cfg.Out, l, cfg.Workers)
+		out, err := newSink(w, cfg.Out, l, cfg.crew())
 		if err != nil {
 			return nil, err
 		}

@@ -103,11 +103,11 @@ func unpack(f *os.File, path string) (r io.Reader, stop func(), err error) {
 	return f, func() {}, nil
 }
 
-// newSink writes rows in the format of a name, by so many goroutines if the format can.
-func newSink(w io.Writer, path string, l *layout, workers int) (sink, error) {
+// newSink writes rows in the format of a name, by a crew if the format can.
+func newSink(w io.Writer, path string, l *layout, by crew) (sink, error) {
 	switch formatOf(path) {
 	case "parquet":
-		return newParquetSink(w, l, workers)
+		return newParquetSink(w, l, by)
 	case "arrow":
 		return newArrowSink(w, l)
 	case "avro":

@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -27,7 +26,7 @@ type JobOptions struct {
 	Keep     time.Duration // how long a table waits since it was last asked for; 0: 1 hour
 	Stall    time.Duration // how long a client may neither send nor take; 0: 1 minute
 	Build    Build         // for manifests
-	Workers  int           // of each export; 0: half of the CPUs, so that look-ups have the others
+	Workers  int           // of each export; 0: half of the CPUs. They run behind all else
 	Now      func() time.Time
 }
 
@@ -98,7 +97,7 @@ func NewJobs(store *feature.Store, opt JobOptions) *Jobs {
 		opt.Stall = time.Minute
 	}
 	if opt.Workers <= 0 {
-		opt.Workers = max(runtime.GOMAXPROCS(0)/2, 1)
+		opt.Workers = max(spare.count()/2, 1)
 	}
 	if opt.Now == nil {
 		opt.Now = time.Now

@@ -11,7 +11,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -307,12 +306,12 @@ func (j *Jobs) prepare(w http.ResponseWriter, r *http.Request, x *job, q *query,
 	_ = control.SetReadDeadline(time.Time{})
 	cfg := Config{
 		Selector: sel, Export: declared, Spine: spine, SpineName: q.spine, SpineTime: asked.SpineTime, Out: out, OutName: q.out,
-		AsServed: asked.AsServed, WithStatus: asked.WithStatus, Workers: j.opt.Workers,
+		AsServed: asked.AsServed, WithStatus: asked.WithStatus, Workers: j.opt.Workers, Behind: true,
 		Manifest: asked.Manifest, Label: asked.Label, Options: optionsOf(&asked), Meaning: meaningOf(j.store, sel, declared),
 		Build: j.opt.Build, At: asked.At,
 	}
 	if asked.Fast {
-		cfg.Workers = runtime.GOMAXPROCS(0)
+		cfg.Workers, cfg.Behind = spare.count(), false
 	}
 	x.paths, x.names = cfg.outputs()
 	return j.start(x, func(ctx context.Context, m *Meter) (*Report, error) {

@@ -68,7 +68,7 @@ func (r *labelReader) read(ctx context.Context, chunks []*labelled) error {
 		r.gather(i, chunks)
 		parts := r.parts()
 		errs := make([]error, len(parts)-1)
-		inParallel(r.cfg.Workers, len(errs), func(worker, part int) {
+		r.cfg.crew().each(len(errs), func(worker, part int) {
 			errs[part] = r.readRows(ctx, r.readers[worker], i, chunks, r.rows[parts[part]:parts[part+1]])
 		})
 		for _, err := range errs {

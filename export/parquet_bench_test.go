@@ -82,7 +82,7 @@ func BenchmarkParquetOut(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		var size counter
-		s, err := newParquetSink(&size, l, 1)
+		s, err := newParquetSink(&size, l, crew{workers: 1})
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -128,7 +128,7 @@ func BenchmarkParquetIn(b *testing.B) {
 	l.table = l.table[:3]
 	path := filepath.Join(b.TempDir(), "spine.parquet")
 	if err := writeFile(path, path, func(w io.Writer) error {
-		s, err := newParquetSink(w, l, 1)
+		s, err := newParquetSink(w, l, crew{workers: 1})
 		if err != nil {
 			return err
 		}

@@ -26,9 +26,10 @@ type parquetSink struct {
 	w         io.Writer
 	at        int64 // offset of what is written next
 	l         *layout
+	crew      crew
 	meta      format.FileMetaData
 	cols      []parquetColumn
-	zstds     []*zstd.Encoder // by goroutine
+	zstds     []*zstd.Encoder // by worker of the crew
 	index     [][]*leafIndex  // by row group
 	size      int             // bytes of the values of the row group
 	have      int             // rows of it
@@ -53,8 +54,8 @@ const (
 	magic        = "PAR1"
 )
 
-func newParquetSink(w io.Writer, l *layout, workers int) (*parquetSink, error) {
-	s := &parquetSink{w: w, l: l, mostRows: rowsOfGroup, mostBytes: bytesOfGroup}
+func newParquetSink(w io.Writer, l *layout, by crew) (*parquetSink, error) {
+	s := &parquetSink{w: w, l: l, crew: by, mostRows: rowsOfGroup, mostBytes: bytesOfGroup}
 	root := &orderedGroup{}
 	for i := range l.table {
 		c := &l.table[i]
@@ -77,7 +78,7 @@ func newParquetSink(w io.Writer, l *layout, workers int) (*parquetSink, error) {
 	for i, c := range empty.Root().Columns() {
 		s.cols[i].leaves = leavesUnder(c, nil)
 	}
-	for range max(workers, 1) {
+	for range max(by.workers, 1) {
 		z, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderCRC(false))
 		if err != nil {
 			return nil, fmt.Errorf("write parquet: %w", err)
@@ -214,7 +215,7 @@ func (s *parquetSink) add(c *chunk, from, to int) error {
 
 // each does something for all columns.
 func (s *parquetSink) each(do func(i int, z *zstd.Encoder)) {
-	inParallel(len(s.zstds), len(s.cols), func(worker, i int) { do(i, s.zstds[worker]) })
+	s.crew.each(len(s.cols), func(worker, i int) { do(i, s.zstds[worker]) })
 }
 
 // parquetValue is v as a value of a flat column. What it points to is v's.

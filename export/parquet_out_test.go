@@ -108,7 +108,7 @@ func drawer(rng *rand.Rand, typ event.Type) func() event.Value {
 func (d *drawnTable) bytesOf(t *testing.T, workers, chunk, group int) []byte {
 	t.Helper()
 	var b bytes.Buffer
-	s, err := newParquetSink(&b, d.l, workers)
+	s, err := newParquetSink(&b, d.l, crew{workers: workers})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -156,7 +156,7 @@ func checkDrawn(t *testing.T, seed uint64, rows, group int) {
 	if err != nil {
 		t.Fatalf("seed %d: %v", seed, err)
 	}
-	s, err := newParquetSink(new(bytes.Buffer), d.l, 1)
+	s, err := newParquetSink(new(bytes.Buffer), d.l, crew{workers: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -219,7 +219,7 @@ func carriedAgain(t *testing.T, b []byte, needed bool, most, group int) []byte {
 	}
 	sp.need(need)
 	var out bytes.Buffer
-	s, err := newParquetSink(&out, l, 2)
+	s, err := newParquetSink(&out, l, crew{workers: 2})
 	if err != nil {
 		t.Fatal(err)
 	}

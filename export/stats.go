@@ -13,12 +13,12 @@ import (
 // all rows, the smallest hashes of each column's values, and a sample of whole rows. Rows come in the order of
 // the table, so the statistics depend on the table alone.
 type tableStats struct {
-	l       *layout
-	blank   bool // the spine has no other way to write null than nothing
-	rows    int64
-	cols    []colStats
-	sample  sample
-	workers int // goroutines that add
+	l      *layout
+	blank  bool // the spine has no other way to write null than nothing
+	rows   int64
+	cols   []colStats
+	sample sample
+	crew   crew
 }
 
 // colStats is what is known of a column.
@@ -34,7 +34,7 @@ type colStats struct {
 }
 
 func newTableStats(l *layout, blank bool) *tableStats {
-	s := &tableStats{l: l, blank: blank, cols: make([]colStats, len(l.table)), workers: 1}
+	s := &tableStats{l: l, blank: blank, cols: make([]colStats, len(l.table)), crew: crew{workers: 1}}
 	s.sample.most = min(rowsOfSample, max(cellsOfSample/max(len(l.table), 1), 256))
 	return s
 }
@@ -42,7 +42,7 @@ func newTableStats(l *layout, blank bool) *tableStats {
 // add takes the rows of a chunk that is about to be written.
 func (s *tableStats) add(c *chunk) {
 	picks := s.sample.choose(s.rows, c.rows)
-	inParallel(s.workers, len(s.cols), func(_, i int) { s.addColumn(c, i, picks) })
+	s.crew.each(len(s.cols), func(_, i int) { s.addColumn(c, i, picks) })
 	s.rows += int64(c.rows)
 }
 

@@ -93,7 +93,7 @@ func (s *tableStats) finish(label string, differ []FeatureReport) *Statistics {
 		}
 		out.Columns = append(out.Columns, r)
 	}
-	inParallel(s.workers, len(s.cols), func(_, i int) { s.describe(i, &out.Columns[i]) })
+	s.crew.each(len(s.cols), func(_, i int) { s.describe(i, &out.Columns[i]) })
 	if at >= 0 {
 		out.Label = s.l.table[at].name
 		out.Positive = s.predict(at, out.Columns)

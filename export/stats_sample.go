@@ -80,7 +80,7 @@ func (s *sample) sink() {
 func (s *tableStats) prune() {
 	heap := s.sample.heap
 	slices.SortFunc(heap, func(a, b sampleRow) int { return cmp.Compare(a.hash, b.hash) })
-	inParallel(s.workers, len(s.cols), func(_, i int) {
+	s.crew.each(len(s.cols), func(_, i int) {
 		c := &s.cols[i].kept
 		c.grow(len(heap)) // of a column that has had no chunk
 		c.kinds, c.nums, c.texts = bySlots(c.kinds, heap), bySlots(c.nums, heap), bySlots(c.texts, heap)

@@ -15,8 +15,8 @@ import (
 // meanwhile, and of one round the slowest hundredth are few.
 const besideRounds = 4
 
-// beside asks look-ups over one connection without an export, while exports run one after the other as they are by
-// default, and while they take all CPUs.
+// beside asks look-ups over one and over many connections without an export and while exports run one after the other as
+// they are by default; over one also while they take all CPUs.
 func (p *penstock) beside(ctx context.Context, c *config, k workload.Keys) ([]latency, error) {
 	in := filepath.Join(c.work, string(k)+"-beside.csv")
 	if err := writeSpine(in, spine(c, k)); err != nil {
@@ -24,15 +24,22 @@ func (p *penstock) beside(ctx context.Context, c *config, k workload.Keys) ([]la
 	}
 	defer func() { _ = os.Remove(in) }()
 	kinds := []struct {
-		name    string
-		exports bool
-		flags   []string
-	}{{"no export", false, nil}, {"an export", true, nil}, {"an export --fast", true, []string{"--fast"}}}
+		name        string
+		connections int
+		exports     bool
+		flags       []string
+	}{
+		{"no export", 1, false, nil},
+		{"an export", 1, true, nil},
+		{"an export --fast", 1, true, []string{"--fast"}},
+		{"no export", 16, false, nil},
+		{"an export", 16, true, nil},
+	}
 	times := make([][]time.Duration, len(kinds))
 	for range besideRounds {
 		for i, kind := range kinds {
 			ask := func() error {
-				some, err := answerTimes(ctx, c, k, p.url+"/v1/features", 1)
+				some, err := answerTimes(ctx, c, k, p.url+"/v1/features", kind.connections)
 				times[i] = append(times[i], some...)
 				return err
 			}
@@ -49,7 +56,7 @@ func (p *penstock) beside(ctx context.Context, c *config, k workload.Keys) ([]la
 	}
 	var out []latency
 	for i, kind := range kinds {
-		l := latencyOf(times[i], besideRounds*c.latency, 1)
+		l := latencyOf(times[i], besideRounds*c.latency, kind.connections)
 		l.who = "Penstock, beside " + kind.name
 		out = append(out, l)
 	}

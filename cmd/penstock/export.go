@@ -33,7 +33,7 @@ type exportCmd struct {
 	Report     string   `placeholder:"FILE.html" help:"Write the statistics as a page, too."`
 	Label      string   `placeholder:"COL" help:"The column that the manifest's statistics tell how well others predict; default the first label of --export."`
 	Force      bool     `help:"Replace an existing OUT."`
-	Fast       bool     `help:"Let the server use all CPUs; else it leaves half of them to look-ups."`
+	Fast       bool     `help:"Let the server use all CPUs, as urgently as for look-ups; else it uses half of them, and look-ups go first."`
 	JSON       bool     `name:"json" help:"Print the report as JSON."`
 }
 
