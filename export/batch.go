@@ -40,6 +40,7 @@ type runner struct {
 	report  *Report
 	workers []*worker
 	spelled chan *spelled // memory for chunks that are being written
+	sorted  []sorted      // memory for rows on their way into order
 
 	budget   int64 // bytes of chunks
 	held     atomic.Int64
@@ -177,7 +178,7 @@ func (x *runner) read(ctx context.Context, free <-chan *chunk) (chunks []*chunk)
 
 // sizeOf is about how many bytes a chunk takes once it is answered.
 func (x *runner) sizeOf(c *chunk) int64 {
-	row := int64(40 + 9*len(x.l.names))
+	row := int64(72 + 9*len(x.l.names))
 	for _, t := range x.l.types {
 		if inText(t.Kind) {
 			row += 8
@@ -286,7 +287,7 @@ func (x *runner) answer(ctx context.Context, chunks []*chunk) error {
 		}
 	}
 	var failed atomic.Bool
-	slots := bySlot(chunks)
+	slots := x.bySlot(chunks)
 	var mu sync.Mutex
 	var first *rowError
 	x.cfg.crew().each(len(slots), func(worker, i int) {
@@ -314,11 +315,8 @@ func (x *runner) answer(ctx context.Context, chunks []*chunk) error {
 	return ctx.Err()
 }
 
-// place is where a row stands.
-type place struct{ chunk, row int32 }
-
 // bySlot lists the rows of each slot that has some; the state keeps what belongs to a slot together.
-func bySlot(chunks []*chunk) [][]place {
+func (x *runner) bySlot(chunks []*chunk) [][]sorted {
 	var ends [feature.Slots + 1]int
 	total := 0
 	for _, c := range chunks {
@@ -330,19 +328,19 @@ func bySlot(chunks []*chunk) [][]place {
 	for i := range feature.Slots {
 		ends[i+1] += ends[i]
 	}
-	all := make([]place, total)
+	x.sorted = slices.Grow(x.sorted[:0], total)[:total]
 	at := ends
 	for _, c := range chunks {
 		for r := range c.rows {
 			s := c.slot(r)
-			all[at[s]] = place{c.number, int32(r)}
+			x.sorted[at[s]] = c.sorted(r)
 			at[s]++
 		}
 	}
-	var out [][]place
+	var out [][]sorted
 	for i := range feature.Slots {
 		if ends[i] < ends[i+1] {
-			out = append(out, all[ends[i]:ends[i+1]])
+			out = append(out, x.sorted[ends[i]:ends[i+1]])
 		}
 	}
 	return out
@@ -461,13 +459,23 @@ func (w *worker) prepare(c *chunk) {
 
 // sorted is a row of a slot on its way into order.
 type sorted struct {
-	place
+	chunk, row int32
 	head, next uint64 // of the order behind the slot, for most of the comparisons
 	long       bool   // there is more of it
 	at         event.Time
 }
 
 const headBytes = 16
+
+func (c *chunk) sorted(r int) sorted {
+	order := c.order(r)[2:]
+	var head [headBytes]byte
+	copy(head[:], order)
+	return sorted{
+		chunk: c.number, row: int32(r), head: binary.BigEndian.Uint64(head[:]), next: binary.BigEndian.Uint64(head[8:]),
+		long: len(order) > headBytes, at: c.instants[r],
+	}
+}
 
 // entity compares what two rows of a slot are read by.
 func (a *sorted) entity(b *sorted, chunks []*chunk) int {
@@ -488,29 +496,9 @@ type rowError struct {
 	err error
 }
 
-// lastOf is the last of the sorted rows that ask for the same entities as row i.
-func (w *worker) lastOf(chunks []*chunk, i int) int {
-	first := &w.sorted[i]
-	for i+1 < len(w.sorted) && first.entity(&w.sorted[i+1], chunks) == 0 {
-		i++
-	}
-	return i
-}
-
 // answer answers the rows of a slot, by entity and instant.
-func (w *worker) answer(ctx context.Context, chunks []*chunk, slot []place) *rowError {
-	w.sorted = w.sorted[:0]
-	for _, p := range slot {
-		c := chunks[p.chunk]
-		order := c.order(int(p.row))[2:]
-		var head [headBytes]byte
-		copy(head[:], order)
-		w.sorted = append(w.sorted, sorted{
-			place: p, head: binary.BigEndian.Uint64(head[:]), next: binary.BigEndian.Uint64(head[8:]),
-			long: len(order) > headBytes, at: c.instants[p.row],
-		})
-	}
-	slices.SortFunc(w.sorted, func(a, b sorted) int {
+func (w *worker) answer(ctx context.Context, chunks []*chunk, rows []sorted) *rowError {
+	slices.SortFunc(rows, func(a, b sorted) int {
 		if x := a.entity(&b, chunks); x != 0 {
 			return x
 		}
@@ -519,14 +507,17 @@ func (w *worker) answer(ctx context.Context, chunks []*chunk, slot []place) *row
 		}
 		return cmp.Or(cmp.Compare(a.chunk, b.chunk), cmp.Compare(a.row, b.row))
 	})
-	for from := 0; from < len(w.sorted); {
-		to := w.lastOf(chunks, from) + 1
-		if err := w.entity(ctx, chunks, w.sorted[from:to]); err != nil {
+	for from := 0; from < len(rows); {
+		to := from + 1
+		for to < len(rows) && rows[from].entity(&rows[to], chunks) == 0 {
+			to++
+		}
+		if err := w.entity(ctx, chunks, rows[from:to]); err != nil {
 			return err
 		}
 		from = to
 	}
-	w.cfg.Meter.answer(len(w.sorted))
+	w.cfg.Meter.answer(len(rows))
 	return nil
 }
 

@@ -32,7 +32,6 @@ type worker struct {
 	cfg    *Config
 	l      *layout
 	reader *feature.Reader
-	sorted []sorted
 	differ []int64 // by feature
 	arena  []byte  // the texts of answers, each behind its length
 
