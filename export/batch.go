@@ -44,7 +44,9 @@ type runner struct {
 
 	budget   int64 // bytes of chunks
 	held     atomic.Int64
+	inTurn   bool  // one thing after the other
 	spread   bool  // some answers are as long as they like
+	last     int64 // bytes of the chunk that was read last
 	rows     int64 // answered so far
 	longest  int64 // bytes that their answers took beside the cells
 	finished error // of the spine, behind the rows that were read; errEnd at its end
@@ -69,6 +71,7 @@ func run(ctx context.Context, cfg *Config, sp spine, l *layout, out sink, report
 	for range min(cap(x.spelled), cfg.Workers) { // with two one chunk is counted while another is written
 		x.spelled <- &spelled{make([]series, len(l.names)), make([][]feature.Status, len(l.names))}
 	}
+	x.inTurn = cfg.Workers == 1 || cfg.crew().behind
 	x.spread = slices.ContainsFunc(l.types, func(t event.Type) bool { return inText(t.Kind) })
 	var answered []*chunk
 	for {
@@ -96,10 +99,11 @@ func run(ctx context.Context, cfg *Config, sp spine, l *layout, out sink, report
 	return ctx.Err()
 }
 
-// turn writes chunks and meanwhile reads the next; their memory is used again. One worker does one after the other.
+// turn writes chunks and meanwhile reads the next; their memory is used again. One worker, and those behind all
+// else, do one after the other: no more threads run than there are workers.
 func (x *runner) turn(ctx context.Context, answered []*chunk) ([]*chunk, error) {
 	free := make(chan *chunk, len(answered))
-	if len(x.workers) == 1 {
+	if x.inTurn {
 		for _, c := range answered {
 			x.spell(c, <-x.spelled)
 			if err := x.put(ctx, c, free); err != nil {
@@ -112,7 +116,6 @@ func (x *runner) turn(ctx context.Context, answered []*chunk) ([]*chunk, error) 
 	wrote := make(chan error, 1)
 	go func() {
 		defer close(free)
-		x.cfg.crew().settle()
 		wrote <- x.write(ctx, answered, free)
 	}()
 	next := x.read(ctx, free)
@@ -131,18 +134,23 @@ func (x *runner) read(ctx context.Context, free <-chan *chunk) (chunks []*chunk)
 	}
 	var wg sync.WaitGroup
 	defer wg.Wait()
+	var empty []*chunk // those that were written
 	for x.finished == nil && ctx.Err() == nil {
-		var c *chunk
-		if len(chunks) > 0 && (x.spread && x.rows == 0 || x.held.Load()+x.held.Load()/int64(len(chunks)) > x.budget) {
-			var ok bool
-			if c, ok = <-free; !ok {
+		if held := x.held.Load(); held > 0 && held+x.last > x.budget || len(chunks) > 0 && x.spread && x.rows == 0 {
+			c, ok := <-free
+			if !ok {
 				return chunks // nothing is written any more: these are as many as there may be
 			}
-		} else {
-			select {
-			case c = <-free:
-			default:
-			}
+			empty = append(empty, c)
+			continue
+		}
+		var c *chunk
+		select {
+		case c = <-free:
+		default:
+		}
+		if n := len(empty); c == nil && n > 0 {
+			c, empty = empty[n-1], empty[:n-1]
 		}
 		if c == nil {
 			c = newChunk(x.l)
@@ -159,14 +167,14 @@ func (x *runner) read(ctx context.Context, free <-chan *chunk) (chunks []*chunk)
 		x.cfg.Meter.read(x.sp, c.rows, x.finished != nil)
 		if c.rows > 0 {
 			c.size = x.sizeOf(c)
+			x.last = c.size
 			x.held.Add(c.size)
 			chunks = append(chunks, c)
-			if len(x.workers) == 1 {
+			if x.inTurn {
 				x.workers[0].prepare(c)
 				continue
 			}
 			wg.Go(func() {
-				x.cfg.crew().settle()
 				w := <-workers
 				w.prepare(c)
 				workers <- w
@@ -214,7 +222,6 @@ func (x *runner) write(ctx context.Context, chunks []*chunk, free chan<- *chunk)
 	ready, stop := make(chan *chunk), make(chan struct{})
 	go func() {
 		defer close(ready)
-		x.cfg.crew().settle()
 		for _, c := range chunks {
 			select {
 			case to := <-x.spelled:

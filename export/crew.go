@@ -10,8 +10,9 @@ import (
 // crew are the goroutines that do an export's work.
 type crew struct {
 	workers int
-	// behind lets them run on threads of low priority, so that the processors are first of all for what the process
-	// does beside. A thread ends with the goroutine that has made it one: its priority cannot be raised again.
+	// behind lets them run on threads of low priority, so that the CPUs are first of all for what the process does
+	// beside. Such a thread ends with its goroutine (the main thread, if it was one, sleeps for ever): without
+	// privileges its priority cannot be raised again.
 	behind bool
 }
 
@@ -62,8 +63,8 @@ func (c crew) lead(do func()) {
 }
 
 // spare are processors of the Go runtime for threads of low priority: while the system lets such a thread wait, the
-// processor that it holds is of no use to other goroutines. With as many as there are CPUs for the others, look-ups
-// on two busy CPUs lost a third of their rate to an export, with one more a twentieth.
+// processor that it holds is of no use to other goroutines. On two busy CPUs look-ups lost a third of their rate to
+// an export without one more, and a twentieth with it.
 var spare processors
 
 type processors struct {
@@ -72,12 +73,15 @@ type processors struct {
 	lent  int
 }
 
-// lend adds n processors until the answer is called.
+// lend adds n processors until the answer is called; none where there are fewer than CPUs: then a limit was set.
 func (p *processors) lend(n int) (back func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.lent == 0 {
 		p.usual = runtime.GOMAXPROCS(0)
+	}
+	if p.usual < runtime.NumCPU() {
+		return func() {}
 	}
 	p.set(n)
 	return sync.OnceFunc(func() {
@@ -89,8 +93,8 @@ func (p *processors) lend(n int) (back func()) {
 
 func (p *processors) set(more int) {
 	p.lent += more
-	if p.lent == 0 && os.Getenv("GOMAXPROCS") == "" {
-		runtime.SetDefaultGOMAXPROCS() // follows the limits of a container again
+	if p.lent == 0 && p.usual == runtime.NumCPU() && os.Getenv("GOMAXPROCS") == "" {
+		runtime.SetDefaultGOMAXPROCS() // that follows the limits of a container
 		return
 	}
 	runtime.GOMAXPROCS(p.usual + p.lent)

@@ -23,7 +23,10 @@ func TestCrew(t *testing.T) {
 	for _, c := range []crew{{1, false}, {3, false}, {1, true}, {3, true}} {
 		want, more := usual, 0
 		if c.behind {
-			want, more = max(usual, niceness), c.workers
+			want = min(usual+niceness, 19)
+			if procs >= runtime.NumCPU() {
+				more = c.workers
+			}
 		}
 		var mu sync.Mutex
 		done := map[int]bool{}
@@ -48,11 +51,14 @@ func TestCrew(t *testing.T) {
 			t.Errorf("%+v: %d done, %d processors, want %d", c, len(done), runtime.GOMAXPROCS(0), procs)
 		}
 	}
-	var wg sync.WaitGroup
+	var wg, all sync.WaitGroup
+	all.Add(64)
 	for range 64 {
 		wg.Go(func() {
 			runtime.LockOSThread()
 			defer runtime.UnlockOSThread()
+			all.Done()
+			all.Wait() // so they are threads of their own
 			if got := nice(t); got != usual {
 				t.Errorf("a thread is left with %d, want %d", got, usual)
 			}
@@ -64,6 +70,10 @@ func TestCrew(t *testing.T) {
 // TestLend: processors that are lent for two exports are taken back once, each.
 func TestLend(t *testing.T) {
 	usual := runtime.GOMAXPROCS(0)
+	if usual < runtime.NumCPU() {
+		t.Skip("a limit is set: none are lent")
+	}
+	t.Cleanup(func() { runtime.GOMAXPROCS(usual) })
 	a := spare.lend(1)
 	b := spare.lend(2)
 	if got := runtime.GOMAXPROCS(0); got != usual+3 {
@@ -78,11 +88,12 @@ func TestLend(t *testing.T) {
 	if got := runtime.GOMAXPROCS(0); got != usual {
 		t.Fatalf("%d processors, want %d", got, usual)
 	}
-	t.Setenv("GOMAXPROCS", "3") // a number that was chosen stays
-	runtime.GOMAXPROCS(3)
-	spare.lend(1)()
-	if got := runtime.GOMAXPROCS(0); got != 3 {
-		t.Fatalf("%d processors, want 3", got)
+	more := runtime.NumCPU() + 1
+	for _, chosen := range []int{more, 1} { // a number that was chosen stays
+		runtime.GOMAXPROCS(chosen)
+		spare.lend(1)()
+		if got := runtime.GOMAXPROCS(0); got != chosen {
+			t.Fatalf("%d processors, want %d", got, chosen)
+		}
 	}
-	runtime.GOMAXPROCS(usual)
 }

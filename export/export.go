@@ -44,7 +44,7 @@ type Config struct {
 	WithStatus bool
 	Force      bool // replace an existing Out
 	Workers    int  // goroutines that read; 0: one for each CPU. The file does not depend on it
-	Behind     bool // run on threads of low priority, where the system has them
+	Behind     bool // run on threads of low priority, on Linux
 	// Memory is about how many bytes the export may take, whatever its rows; 0: DefaultMemory. The file does not
 	// depend on it.
 	Memory int64
@@ -183,7 +183,7 @@ func Run(ctx context.Context, cfg Config) (report *Report, err error) {
 	return report, err
 }
 
-func (cfg *Config) crew() crew { return crew{cfg.Workers, cfg.Behind} }
+func (cfg *Config) crew() crew { return crew{cfg.Workers, cfg.Behind && canStepBack} }
 
 // runBy is Run, by a goroutine of the crew.
 func runBy(ctx context.Context, cfg Config) (*Report, error) {

@@ -483,6 +483,22 @@ func TestMemory(t *testing.T) {
 		if f.read(want) != f.read(req.Out) {
 			t.Errorf("%s: with little memory the bytes differ", ext)
 		}
+		sel, err := f.store.Select(req.Selection)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cut, err := cutFor(t.Context(), f.store, meaningOf(f.store, sel, nil), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, memory := range []int64{1, 1 << 20} { // behind all else, and by several
+			cfg := Config{Cut: cut, Selector: sel, Spine: spine, Out: f.out(fmt.Sprint("behind", memory, ext)), WithStatus: true, AsServed: served, Workers: 3, Behind: true, Memory: memory}
+			third, err := Run(t.Context(), cfg)
+			if err != nil || third.Rows != first.Rows || third.Differ != first.Differ || f.read(want) != f.read(cfg.Out) {
+				t.Errorf("%s: behind all else: %v, %+v, want %+v and the same bytes", ext, err, third, first)
+			}
+		}
+		cut.Close()
 	}
 }
 

@@ -26,7 +26,7 @@ type JobOptions struct {
 	Keep     time.Duration // how long a table waits since it was last asked for; 0: 1 hour
 	Stall    time.Duration // how long a client may neither send nor take; 0: 1 minute
 	Build    Build         // for manifests
-	Workers  int           // of each export; 0: half of the CPUs. They run behind all else
+	Workers  int           // of each export; 0: half of the CPUs. They run behind look-ups. An export that is to be fast has all
 	Now      func() time.Time
 }
 

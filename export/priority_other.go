@@ -2,5 +2,7 @@
 
 package export
 
-// stepBack does nothing: only Linux has priorities of threads that a process may lower by itself.
+// canStepBack tells whether stepBack does something: only on Linux, so far.
+const canStepBack = false
+
 func stepBack() {}
