@@ -311,7 +311,7 @@ func (j *Jobs) prepare(w http.ResponseWriter, r *http.Request, x *job, q *query,
 		Build: j.opt.Build, At: asked.At,
 	}
 	if asked.Fast {
-		cfg.Workers, cfg.Behind = spare.count(), false
+		cfg.Workers, cfg.Behind = 0, false // Run takes all CPUs
 	}
 	x.paths, x.names = cfg.outputs()
 	return j.start(x, func(ctx context.Context, m *Meter) (*Report, error) {

@@ -28,8 +28,8 @@ type lookedCell struct {
 
 // Looked compares what a server answers look-ups with the truth, for a sample of entities and of instants, as State
 // does with a cut; and what it tells of the same as served. A server goes on counting: a cell that a record which came
-// meanwhile may change is counted as unknown. Without sources the truth is by the rows of the state, which the server tells; else by the sources, read
-// again by that config, whose Plan is needed alone.
+// meanwhile may change is counted as unknown. Without sources the truth is by the rows of the state, which the server
+// tells; else by the sources, read again by that config, whose Plan is needed alone.
 func Looked(ctx context.Context, srv *Server, sel feature.Selection, s Sample, sources *stream.Config) (*Report, *Reading, error) {
 	s = s.full()
 	before, err := srv.Moment(ctx)
