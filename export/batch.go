@@ -65,7 +65,7 @@ func run(ctx context.Context, cfg *Config, sp spine, l *layout, out sink, report
 		x.budget = memory / 2 // rows wait for their labels, too
 	}
 	for i := range cfg.Workers {
-		x.workers = append(x.workers, &worker{number: i, cfg: cfg, l: l, reader: cfg.Cut.NewReader(), differ: make([]int64, len(l.names))})
+		x.workers = append(x.workers, newWorker(i, cfg, l))
 	}
 	x.spelled = make(chan *spelled, 2)
 	for range min(cap(x.spelled), cfg.Workers) { // with two one chunk is counted while another is written
@@ -186,12 +186,7 @@ func (x *runner) read(ctx context.Context, free <-chan *chunk) (chunks []*chunk)
 
 // sizeOf is about how many bytes a chunk takes once it is answered.
 func (x *runner) sizeOf(c *chunk) int64 {
-	row := int64(72 + 9*len(x.l.names))
-	for _, t := range x.l.types {
-		if inText(t.Kind) {
-			row += 8
-		}
-	}
+	row := int64(64 + 8*c.cells.width)
 	for _, in := range slices.Concat(x.l.keys, x.l.req) {
 		if !x.l.plain(in) { // it is held beside the spine's
 			row += 32
@@ -323,57 +318,69 @@ func (x *runner) answer(ctx context.Context, chunks []*chunk) error {
 }
 
 // bySlot lists the rows of each slot that has some; the state keeps what belongs to a slot together.
-func (x *runner) bySlot(chunks []*chunk) [][]sorted {
-	var ends [feature.Slots + 1]int
+func (x *runner) bySlot(chunks []*chunk) []slotRows {
+	var ends [feature.Slots]int
 	total := 0
-	for _, c := range chunks {
-		total += c.rows
+	for slot := range feature.Slots {
+		for _, c := range chunks {
+			n := c.slots[slot]
+			c.slots[slot] = total // where its next row of the slot goes
+			total += n
+		}
+		ends[slot] = total
+	}
+	x.sorted = room(x.sorted, total)
+	x.cfg.crew().each(len(chunks), func(_, i int) {
+		c := chunks[i]
 		for r := range c.rows {
-			ends[c.slot(r)+1]++
+			at := &c.slots[c.slot(r)]
+			x.sorted[*at] = c.sorted(r)
+			*at++
 		}
-	}
-	for i := range feature.Slots {
-		ends[i+1] += ends[i]
-	}
-	x.sorted = slices.Grow(x.sorted[:0], total)[:total]
-	at := ends
-	for _, c := range chunks {
-		for r := range c.rows {
-			s := c.slot(r)
-			x.sorted[at[s]] = c.sorted(r)
-			at[s]++
+	})
+	var out []slotRows
+	from := 0
+	for slot, to := range ends {
+		if from < to {
+			out = append(out, slotRows{uint16(slot), x.sorted[from:to]})
 		}
-	}
-	var out [][]sorted
-	for i := range feature.Slots {
-		if ends[i] < ends[i+1] {
-			out = append(out, x.sorted[ends[i]:ends[i+1]])
-		}
+		from = to
 	}
 	return out
 }
 
-// order is by what row r is to be read.
-func (c *chunk) order(r int) []byte {
-	from := uint32(0)
-	if r > 0 {
-		from = c.orderEnds[r-1]
+// room is s, or memory like it, for n elements of any value.
+func room[T any](s []T, n int) []T {
+	if cap(s) < n {
+		return make([]T, n) // which, unlike slices.Grow, writes nothing to memory that is new
 	}
-	return c.orders[from:c.orderEnds[r]]
+	return s[:n]
 }
 
-func (c *chunk) slot(r int) int { return int(binary.BigEndian.Uint16(c.order(r))) }
+// slotRows are the rows of a slot.
+type slotRows struct {
+	slot uint16
+	rows []sorted
+}
+
+// entity is the name of row r's entity.
+func (c *chunk) entity(r int) []byte {
+	from := uint32(0)
+	if r > 0 {
+		from = c.entityEnds[r-1]
+	}
+	return c.entities[from:c.entityEnds[r]]
+}
+
+func (c *chunk) slot(r int) int { return int(binary.BigEndian.Uint16(c.entity(r))) }
 
 // cells are the answers of a chunk, row by row: closer together than values are, and what is written at once lies
 // in one place.
 type cells struct {
-	width int          // features
 	kinds []event.Kind // by feature
-	nums  []uint64
-	marks []uint8 // status, and absent
-	texts []int   // by feature: its place in refs, or -1; the values of others have no text
-	held  int     // how many have one
-	refs  []textRef
+	texts []int        // by feature: the place of its text in a row, or -1: its values have none
+	width int          // words of a row
+	rows  []uint64     // of each: the numbers, by feature; a mark of a byte each, status and absent; where the texts are
 }
 
 // absent marks a cell that is null.
@@ -392,40 +399,51 @@ func inText(k event.Kind) bool {
 }
 
 func newCells(types []event.Type) cells {
-	x := cells{width: len(types), texts: make([]int, len(types))}
+	x := cells{width: len(types) + (len(types)+7)/8, texts: make([]int, len(types))}
 	for f, t := range types {
 		x.kinds = append(x.kinds, t.Kind)
 		if x.texts[f] = -1; inText(t.Kind) {
-			x.texts[f] = x.held
-			x.held++
+			x.texts[f] = x.width
+			x.width++
 		}
 	}
 	return x
 }
 
+// row is that of row r.
+func (x *cells) row(r int) []uint64 { return x.rows[r*x.width : (r+1)*x.width] }
+
 // set notes the answers of row r: row k of from.
 func (x *cells) set(r int, from *feature.Vectors, k int, w *worker) {
-	nums, marks := x.nums[r*x.width:(r+1)*x.width], x.marks[r*x.width:(r+1)*x.width]
-	for f := range nums {
+	row := x.row(r)
+	marks := row[len(x.kinds):]
+	for f, place := range x.texts {
 		v := &from.Values[f][k]
-		mark := uint8(from.Status[f][k])
+		mark := uint64(from.Status[f][k])
 		if v.Kind == event.Null {
 			mark |= absent
 		}
-		nums[f], marks[f] = v.Num, mark
-		if place := x.texts[f]; place >= 0 {
-			x.refs[r*x.held+place] = w.own(v.Str)
+		if f%8 == 0 {
+			marks[f/8] = 0
+		}
+		row[f] = v.Num
+		marks[f/8] |= mark << (f % 8 * 8)
+		if place >= 0 {
+			row[place] = uint64(w.own(v.Str))
 		}
 	}
 }
+
+// mark is that of feature f in row r.
+func (x *cells) mark(r, f int) uint8 { return uint8(x.rows[r*x.width+len(x.kinds)+f/8] >> (f % 8 * 8)) }
 
 // column makes of feature f what stands in the table.
 func (x *cells) column(f, rows int, to *series, workers []*worker) {
 	to.reset()
 	to.kinds, to.nums = slices.Grow(to.kinds, rows)[:rows], slices.Grow(to.nums, rows)[:rows]
 	kinds := [2]event.Kind{x.kinds[f], event.Null}
-	for r, at := 0, f; r < rows; r, at = r+1, at+x.width {
-		to.kinds[r], to.nums[r] = kinds[x.marks[at]/absent], x.nums[at]
+	for r := range rows {
+		to.kinds[r], to.nums[r] = kinds[x.mark(r, f)/absent], x.rows[r*x.width+f]
 	}
 	place := x.texts[f]
 	if place < 0 {
@@ -433,7 +451,7 @@ func (x *cells) column(f, rows int, to *series, workers []*worker) {
 	}
 	to.ends = slices.Grow(to.ends, rows)[:rows]
 	for r := range rows {
-		if ref := x.refs[r*x.held+place]; ref != 0 {
+		if ref := textRef(x.rows[r*x.width+place]); ref != 0 {
 			to.text = append(to.text, workers[ref>>40].text(ref)...)
 		}
 		to.ends[r] = len(to.text)
@@ -442,50 +460,64 @@ func (x *cells) column(f, rows int, to *series, workers []*worker) {
 
 // status is that of a cell.
 func (x *cells) status(r, f int) feature.Status {
-	return feature.Status(x.marks[r*x.width+f] &^ absent)
+	return feature.Status(x.mark(r, f) &^ absent)
 }
 
-func (x *cells) grow(rows int) {
-	n := rows * x.width
-	x.nums, x.marks = slices.Grow(x.nums[:0], n)[:n], slices.Grow(x.marks[:0], n)[:n]
-	x.refs = slices.Grow(x.refs[:0], rows*x.held)[:rows*x.held]
-}
-
-// prepare reads the inputs of c, tells by what its rows are to be read, and makes room for their answers.
+// prepare reads the inputs of c, names the entities of its rows, and makes room for their answers.
 func (w *worker) prepare(c *chunk) {
 	if c.mistake = w.inputs(c); c.mistake != nil {
 		return
 	}
-	c.cells.grow(c.rows)
+	c.cells.rows = room(c.cells.rows, c.rows*c.cells.width)
+	c.entityEnds = room(c.entityEnds, c.rows)
+	clear(c.slots[:])
 	for r := range c.rows {
 		w.keys = c.inputs(w.keys[:0], w.l.keys, c.keys, r)
-		c.orders = w.cfg.Selector.AppendOrder(c.orders, w.keys)
-		c.orderEnds = append(c.orderEnds, uint32(len(c.orders)))
+		c.entities = w.cfg.Selector.AppendEntity(c.entities, w.keys)
+		if r == 0 { // most are as long as the first
+			c.entities = slices.Grow(c.entities, min(len(c.entities)*9/8, 64)*c.rows)
+		}
+		c.entityEnds[r] = uint32(len(c.entities))
+		c.slots[c.slot(r)]++
 	}
 }
 
-// sorted is a row of a slot on its way into order.
+// sorted is a row of a slot on its way into order. It holds what nearly all of them are told apart by: what a row has in
+// its chunk lies anywhere in memory.
 type sorted struct {
-	chunk, row int32
-	head, next uint64 // of the order behind the slot, for most of the comparisons
-	long       bool   // there is more of it
+	head, next uint64 // of the entity's name behind the slot
 	at         event.Time
+	chunk      int32
+	row        uint16 // of it
+	long       bool   // there is more of the name
 }
 
-const headBytes = 16
+const (
+	headBytes    = 16
+	maxChunkRows = 32 << 10 // so that a row's number is short
+)
 
 func (c *chunk) sorted(r int) sorted {
-	order := c.order(r)[2:]
+	name := c.entity(r)[2:]
 	var head [headBytes]byte
-	copy(head[:], order)
+	copy(head[:], name)
 	return sorted{
-		chunk: c.number, row: int32(r), head: binary.BigEndian.Uint64(head[:]), next: binary.BigEndian.Uint64(head[8:]),
-		long: len(order) > headBytes, at: c.instants[r],
+		head: binary.BigEndian.Uint64(head[:]), next: binary.BigEndian.Uint64(head[8:]), at: c.instants[r],
+		chunk: c.number, row: uint16(r), long: len(name) > headBytes,
 	}
 }
 
-// entity compares what two rows of a slot are read by.
-func (a *sorted) entity(b *sorted, chunks []*chunk) int {
+// appendEntity appends the name of the entity of a row of a slot to dst; zeros may follow it.
+func (a *sorted) appendEntity(dst []byte, chunks []*chunk, slot uint16) []byte {
+	if a.long {
+		return append(dst, chunks[a.chunk].entity(int(a.row))...)
+	}
+	dst = binary.BigEndian.AppendUint16(dst, slot)
+	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(dst, a.head), a.next)
+}
+
+// compare compares the entities of two rows of a slot.
+func (a *sorted) compare(b *sorted, chunks []*chunk) int {
 	switch {
 	case a.head != b.head:
 		return cmp.Compare(a.head, b.head)
@@ -494,7 +526,7 @@ func (a *sorted) entity(b *sorted, chunks []*chunk) int {
 	case !a.long && !b.long:
 		return 0 // none begins with another, so they are not of different lengths
 	}
-	return bytes.Compare(chunks[a.chunk].order(int(a.row)), chunks[b.chunk].order(int(b.row)))
+	return bytes.Compare(chunks[a.chunk].entity(int(a.row)), chunks[b.chunk].entity(int(b.row)))
 }
 
 // rowError is why a row, counted from 1, has no answer.
@@ -504,9 +536,10 @@ type rowError struct {
 }
 
 // answer answers the rows of a slot, by entity and instant.
-func (w *worker) answer(ctx context.Context, chunks []*chunk, rows []sorted) *rowError {
+func (w *worker) answer(ctx context.Context, chunks []*chunk, slot slotRows) *rowError {
+	rows := slot.rows
 	slices.SortFunc(rows, func(a, b sorted) int {
-		if x := a.entity(&b, chunks); x != 0 {
+		if x := a.compare(&b, chunks); x != 0 {
 			return x
 		}
 		if a.at != b.at {
@@ -516,25 +549,37 @@ func (w *worker) answer(ctx context.Context, chunks []*chunk, rows []sorted) *ro
 	})
 	for from := 0; from < len(rows); {
 		to := from + 1
-		for to < len(rows) && rows[from].entity(&rows[to], chunks) == 0 {
+		for to < len(rows) && rows[from].compare(&rows[to], chunks) == 0 {
 			to++
 		}
+		w.name = rows[from].appendEntity(w.name[:0], chunks, slot.slot)
 		if err := w.entity(ctx, chunks, rows[from:to]); err != nil {
 			return err
 		}
 		from = to
 	}
+	w.deal(chunks)
 	w.cfg.Meter.answer(len(rows))
 	return nil
+}
+
+// answersAtOnce is how many rows' answers are held before they are dealt out.
+const answersAtOnce = 512
+
+// deal copies answers to the chunks that they are written from. That is anywhere in memory, which a CPU fetches for
+// several rows at once if nothing else is done between them.
+func (w *worker) deal(chunks []*chunk) {
+	for i, s := range w.answered {
+		copy(chunks[s.chunk].cells.row(int(s.row)), w.answers.row(i))
+	}
+	w.answered = w.answered[:0]
 }
 
 // instantsAtOnce is of how many rows of an entity the answers are held before they are kept.
 const instantsAtOnce = 128
 
-// entity answers the rows of one entity.
+// entity answers the rows of one entity, that of w.name.
 func (w *worker) entity(ctx context.Context, chunks []*chunk, rows []sorted) *rowError {
-	s := &rows[0]
-	w.keys = chunks[s.chunk].inputs(w.keys[:0], w.l.keys, chunks[s.chunk].keys, int(s.row))
 	w.reader.Expect(len(rows), rows[len(rows)-1].at)
 	for len(rows) > 0 {
 		some := rows[:min(len(rows), instantsAtOnce)]
@@ -548,7 +593,7 @@ func (w *worker) entity(ctx context.Context, chunks []*chunk, rows []sorted) *ro
 		if err := ctx.Err(); err != nil {
 			return &rowError{chunks[some[0].chunk].first + int64(some[0].row), err}
 		}
-		run, err := w.reader.ReadRun(ctx, w.cfg.Selector, w.keys, w.requests, w.instants)
+		run, err := w.reader.ReadRun(ctx, w.cfg.Selector, w.name, w.requests, w.instants)
 		if err != nil {
 			return w.blame(ctx, chunks, some, err)
 		}
@@ -563,7 +608,7 @@ func (w *worker) blame(ctx context.Context, chunks []*chunk, rows []sorted, err 
 	nr := len(w.l.req)
 	for i := range rows {
 		w.reader.Expect(1, rows[i].at)
-		_, err := w.reader.ReadRun(ctx, w.cfg.Selector, w.keys, w.requests[i*nr:(i+1)*nr], w.instants[i:i+1])
+		_, err := w.reader.ReadRun(ctx, w.cfg.Selector, w.name, w.requests[i*nr:(i+1)*nr], w.instants[i:i+1])
 		if row := chunks[rows[i].chunk].first + int64(rows[i].row); err != nil && row < out.row {
 			out = &rowError{row, err}
 		}

@@ -19,7 +19,7 @@ type labelReader struct {
 	groups  []labelGroup
 	readers []*feature.Reader // by goroutine
 	rows    []labelRow        // of the group that is read
-	orders  []byte            // of the same
+	names   []byte            // of their entities
 	vals    [][]event.Value   // by label and row of the chunk that is judged
 	status  [][]feature.Status
 	values  []LabelReport // what the table has of each

@@ -28,8 +28,8 @@ type labelled struct {
 // labelRow is a row of a group on its way into order.
 type labelRow struct {
 	chunk, row int32
-	head       uint64 // the first bytes of its order, for most of the comparisons
-	from, to   uint32 // of the orders: by what it is read
+	head       uint64 // the first bytes of its entity, for most of the comparisons
+	from, to   uint32 // its entity in the names
 	at         event.Time
 }
 
@@ -83,31 +83,31 @@ func (r *labelReader) read(ctx context.Context, chunks []*labelled) error {
 // gather lists the rows for a group in the order of the state, those of an entity by instant.
 func (r *labelReader) gather(group int, chunks []*labelled) {
 	n := len(r.groups[group].keys)
-	r.rows, r.orders = r.rows[:0], r.orders[:0]
+	r.rows, r.names = r.rows[:0], r.names[:0]
 	for i, x := range chunks {
 		for row, stays := range x.keep {
 			if !stays {
 				continue
 			}
-			from := len(r.orders)
-			r.orders = r.groups[group].sel.AppendOrder(r.orders, x.keys[group][row*n:(row+1)*n])
+			from := len(r.names)
+			r.names = r.groups[group].sel.AppendEntity(r.names, x.keys[group][row*n:(row+1)*n])
 			var head [8]byte
-			copy(head[:], r.orders[from:])
-			r.rows = append(r.rows, labelRow{int32(i), int32(row), binary.BigEndian.Uint64(head[:]), uint32(from), uint32(len(r.orders)), x.c.instants[row]})
+			copy(head[:], r.names[from:])
+			r.rows = append(r.rows, labelRow{int32(i), int32(row), binary.BigEndian.Uint64(head[:]), uint32(from), uint32(len(r.names)), x.c.instants[row]})
 		}
 	}
 	slices.SortFunc(r.rows, func(a, b labelRow) int {
 		if a.head != b.head {
 			return cmp.Compare(a.head, b.head)
 		}
-		return cmp.Or(bytes.Compare(r.order(&a), r.order(&b)), cmp.Compare(a.at, b.at), cmp.Compare(a.chunk, b.chunk), cmp.Compare(a.row, b.row))
+		return cmp.Or(bytes.Compare(r.entity(&a), r.entity(&b)), cmp.Compare(a.at, b.at), cmp.Compare(a.chunk, b.chunk), cmp.Compare(a.row, b.row))
 	})
 }
 
-func (r *labelReader) order(x *labelRow) []byte { return r.orders[x.from:x.to] }
+func (r *labelReader) entity(x *labelRow) []byte { return r.names[x.from:x.to] }
 
 func (r *labelReader) sameEntity(a, b *labelRow) bool {
-	return a.head == b.head && bytes.Equal(r.order(a), r.order(b))
+	return a.head == b.head && bytes.Equal(r.entity(a), r.entity(b))
 }
 
 // parts are where pieces of work begin, and where the last ends: no entity is in two.
@@ -127,7 +127,6 @@ func (r *labelReader) parts() []int {
 
 func (r *labelReader) readRows(ctx context.Context, reader *feature.Reader, group int, chunks []*labelled, rows []labelRow) error {
 	g := &r.groups[group]
-	n := len(g.keys)
 	var instants []event.Time
 	for len(rows) > 0 {
 		to := 1
@@ -144,7 +143,7 @@ func (r *labelReader) readRows(ctx context.Context, reader *feature.Reader, grou
 				instants = append(instants, some[i].at.Add(g.to))
 			}
 			x, row := chunks[some[0].chunk], int(some[0].row)
-			run, err := reader.ReadRun(ctx, g.sel, x.keys[group][row*n:(row+1)*n], nil, instants)
+			run, err := reader.ReadRun(ctx, g.sel, r.entity(&some[0]), nil, instants)
 			if err != nil {
 				return fmt.Errorf("read labels of row %d of spine %s: %w", x.c.first+int64(row), r.cfg.SpineName, err)
 			}

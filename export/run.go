@@ -35,9 +35,19 @@ type worker struct {
 	differ []int64 // by feature
 	arena  []byte  // the texts of answers, each behind its length
 
-	keys     []event.Value // of the entity at hand
+	answered []sorted // rows whose answers are not dealt out yet
+	answers  cells    // these
+
+	keys     []event.Value // of a row
+	name     []byte        // of the entity at hand
 	instants []event.Time  // of rows that are answered at once
 	requests []event.Value // the same
+}
+
+func newWorker(number int, cfg *Config, l *layout) *worker {
+	w := &worker{number: number, cfg: cfg, l: l, reader: cfg.Cut.NewReader(), differ: make([]int64, len(l.names)), answers: newCells(l.types)}
+	w.answers.rows = make([]uint64, answersAtOnce*w.answers.width)
+	return w
 }
 
 var timeType = event.Type{Kind: event.Timestamp}
@@ -145,11 +155,13 @@ func (w *worker) isNull(c *chunk, row int, in input) bool {
 // emptyIsNull tells whether the spine has no other way to write null than nothing.
 func (w *worker) emptyIsNull() bool { return isFormat(w.cfg.Spine, "csv") }
 
-// keep keeps the answers of rows, in the past that is asked for, and counts where the other differs. It copies, since
-// the next read takes the memory.
+// keep keeps the answers of rows of an entity, in the past that is asked for, and counts where the other differs. It
+// copies, since the next read takes the memory.
 func (w *worker) keep(chunks []*chunk, rows []sorted, run *feature.Run) {
+	if len(w.answered)+len(rows) > answersAtOnce {
+		w.deal(chunks)
+	}
 	for k := range rows {
-		c, row := chunks[rows[k].chunk], int(rows[k].row)
 		from := &run.Corrected
 		if run.Later[k] {
 			w.compare(run, k)
@@ -157,7 +169,8 @@ func (w *worker) keep(chunks []*chunk, rows []sorted, run *feature.Run) {
 				from = &run.Served
 			}
 		}
-		c.cells.set(row, from, k, w)
+		w.answers.set(len(w.answered), from, k, w)
+		w.answered = append(w.answered, rows[k])
 	}
 }
 

@@ -32,7 +32,7 @@ func TestCells(t *testing.T) {
 	}
 	const rows = 5000
 	x := newCells(types)
-	x.grow(rows)
+	x.rows = room(x.rows, rows*x.width)
 	want := make([][]event.Value, rows)
 	workers := []*worker{{number: 0}, {number: 1}, {number: 2}}
 	for _, r := range rng.Perm(rows) {

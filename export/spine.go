@@ -85,12 +85,13 @@ type chunk struct {
 	mistake error  // in the first row of them that cannot be
 	part    []int8 // by row: of a split
 
-	number    int32 // among the chunks that are answered together
-	cells     cells
-	orders    []byte   // by what rows are to be read
-	orderEnds []uint32 // by row
-	owned     int      // bytes of texts in its arenas, and of those of vals
-	size      int64    // about what it takes
+	number     int32 // among the chunks that are answered together
+	cells      cells
+	slots      [feature.Slots]int // how many rows are of each; then where its next goes among those of all chunks
+	entities   []byte             // the names of the rows' entities
+	entityEnds []uint32           // by row
+	owned      int                // bytes of texts in its arenas, and of those of vals
+	size       int64              // about what it takes
 }
 
 // rawColumn holds a column's Parquet values; a nested one has any number for a row.
@@ -105,7 +106,7 @@ const cellsOfChunk = 1 << 19
 // chunkRows is how many rows a chunk may hold.
 func chunkRows(l *layout) int {
 	width := len(l.spine) + 2*len(l.names) + len(l.keys) + len(l.req)
-	return min(max(cellsOfChunk/width, 256), 32<<10)
+	return min(max(cellsOfChunk/width, 256), maxChunkRows)
 }
 
 func newChunk(l *layout) *chunk {
@@ -129,7 +130,7 @@ func (c *chunk) reset() {
 	c.arena = nil // writers of files may still hold the strings
 	c.instants, c.keys, c.req = c.instants[:0], c.keys[:0], c.req[:0]
 	c.ready, c.part = false, c.part[:0]
-	c.orders, c.orderEnds, c.owned = c.orders[:0], c.orderEnds[:0], 0
+	c.entities, c.entityEnds, c.owned = c.entities[:0], c.entityEnds[:0], 0
 }
 
 // own copies s into the chunk.

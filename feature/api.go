@@ -6,7 +6,6 @@ import (
 	"context"
 	"encoding/binary"
 	"log/slog"
-	"slices"
 	"time"
 
 	"github.com/penstock-ml/penstock/event"
@@ -118,11 +117,12 @@ type Selector struct {
 	Request []pipeline.Column // request columns that must be given
 	Columns []SelectorColumn  // the answers, in order
 
-	views []viewQuery     // what to read
-	apart []viewQuery     // the same for readers of a cut: what can slide is kept apart
-	outs  []output        // how each answer is finished
-	slots int             // values read from views
-	made  []pipeline.Part // of a set: what its columns are made of, for Meaning
+	views    []viewQuery     // what to read
+	entities [][]int         // what names the entities of views: of Keys, each list once
+	apart    []viewQuery     // the same for readers of a cut: what can slide is kept apart
+	outs     []output        // how each answer is finished
+	slots    int             // values read from views
+	made     []pipeline.Part // of a set: what its columns are made of, for Meaning
 }
 
 // SelectorColumn is one answer of a Selector.
@@ -136,26 +136,35 @@ type SelectorColumn struct {
 // Slots is how many slots there are: the state keeps entities by slot, then by key.
 const Slots = slots
 
-// AppendOrder appends to dst by what rows are best read, bytewise: a Reader then finds what the row before has
-// read, and what the next needs lies behind it in the state. The first two bytes are the slot of the entity,
-// big-endian, below Slots.
-func (sel *Selector) AppendOrder(dst []byte, keys []event.Value) []byte {
-	for i := range sel.views {
-		q := &sel.views[i]
-		if slices.ContainsFunc(sel.views[:i], func(before viewQuery) bool { return slices.Equal(before.keys, q.keys) }) {
-			continue
-		}
+// AppendEntity appends the name of an entity to dst; keys has one value per Selector.Keys. Rows are best read in the
+// bytewise order of names: a Reader then finds what the row before has read, and what the next needs lies behind it in
+// the state. No name begins with another. The first two bytes are the slot of the entity, big-endian, below Slots.
+func (sel *Selector) AppendEntity(dst []byte, keys []event.Value) []byte {
+	for _, part := range sel.entities {
 		n := len(dst)
 		dst = append(dst, 0, 0)
-		for _, k := range q.keys {
+		for _, k := range part {
 			dst = appendKeyValue(dst, &keys[k])
 		}
 		binary.BigEndian.PutUint16(dst[n:], slotOf(dst[n+2:]))
 	}
-	if len(sel.views) == 0 {
+	if len(sel.entities) == 0 {
 		dst = append(dst, 0, 0)
 	}
 	return dst
+}
+
+// entitySize is how long the name of the first of some entities is, with what Keys these have.
+func (sel *Selector) entitySize(name []byte, keys []int) int {
+	n := 2
+	for _, k := range keys {
+		v, w := binary.Uvarint(name[n:])
+		n += w
+		if kind := sel.Keys[k].Type.Kind; kind == event.String || kind == event.Bytes {
+			n += int(v)
+		}
+	}
+	return n
 }
 
 // Vector is one answered row; each slice has one element per Selector column. A Reader reuses it:

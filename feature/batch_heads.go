@@ -6,7 +6,7 @@ import (
 	"github.com/penstock-ml/penstock/state"
 )
 
-// Rows of an export come in the order in which the state keeps entities (Selector.AppendOrder), and the blocks of an
+// Rows of an export come in the order in which the state keeps entities (Selector.AppendEntity), and the blocks of an
 // entity lie behind its head. Where rows ask for many of the entities, it is cheaper to walk from one entry to the
 // next than to look each up: a step takes about a fifteenth of a look-up's time.
 

@@ -163,16 +163,16 @@ func TestWalkedReads(t *testing.T) {
 func readWalked(t *testing.T, rng *rand.Rand, cut *Cut, r *Reader, sel *Selector, inOrder bool) {
 	t.Helper()
 	type entity struct {
-		order []byte
-		keys  []event.Value
+		name []byte
+		keys []event.Value
 	}
 	var all []entity
 	for i := range 450 {
 		keys := []event.Value{event.StringOf(fmt.Sprint("u", i)), event.LongOf(rng.Int64N(1000) - 500)}[:len(sel.Keys)]
-		all = append(all, entity{sel.AppendOrder(nil, keys), keys})
+		all = append(all, entity{sel.AppendEntity(nil, keys), keys})
 	}
 	if inOrder {
-		slices.SortFunc(all, func(a, b entity) int { return bytes.Compare(a.order, b.order) })
+		slices.SortFunc(all, func(a, b entity) int { return bytes.Compare(a.name, b.name) })
 	} else {
 		rng.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 	}
@@ -198,7 +198,7 @@ func readWalked(t *testing.T, rng *rand.Rand, cut *Cut, r *Reader, sel *Selector
 			}
 		}
 		if rng.IntN(2) == 0 && len(at) > 0 {
-			run, err := r.ReadRun(t.Context(), sel, e.keys, nil, at)
+			run, err := r.ReadRun(t.Context(), sel, e.name, nil, at)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -133,7 +133,7 @@ func compareRun(t *testing.T, rng *rand.Rand, with *Reader, sel *Selector, user 
 	var got, want Vector
 	for len(instants) > 0 {
 		n := 1 + rng.IntN(len(instants))
-		run, err := with.ReadRun(t.Context(), sel, key, nil, instants[:n])
+		run, err := with.ReadRun(t.Context(), sel, sel.AppendEntity(nil, key), nil, instants[:n])
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -207,7 +207,7 @@ func TestRunLists(t *testing.T) {
 		at = append(at, records[len(records)-1].Arrival)
 	}
 	r.Expect(len(at), at[0])
-	run, err := r.ReadRun(ctx, sel, []event.Value{event.StringOf("u0")}, nil, at)
+	run, err := r.ReadRun(ctx, sel, sel.AppendEntity(nil, []event.Value{event.StringOf("u0")}), nil, at)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -88,7 +88,7 @@ func benchOrder(sel *Selector, spine []benchRow) []int {
 	for i, row := range spine {
 		name := []byte("u0000000")
 		benchName(name, row.user)
-		order[i] = sel.AppendOrder(nil, []event.Value{event.StringOf(event.Alias(name))})
+		order[i] = sel.AppendEntity(nil, []event.Value{event.StringOf(event.Alias(name))})
 	}
 	at := make([]int, len(spine))
 	for i := range at {
@@ -109,6 +109,7 @@ func benchRead(b *testing.B, cut *Cut, sel *Selector, spine []benchRow, at []int
 			r := cut.NewReader()
 			name := []byte("u0000000")
 			key := []event.Value{event.StringOf(event.Alias(name))}
+			var entity []byte
 			var instants []event.Time
 			for rows := range chunks {
 				for from := 0; from < len(rows); {
@@ -118,9 +119,10 @@ func benchRead(b *testing.B, cut *Cut, sel *Selector, spine []benchRow, at []int
 						instants = append(instants, spine[rows[from]].at)
 					}
 					benchName(name, user)
+					entity = sel.AppendEntity(entity[:0], key)
 					r.Expect(len(instants), instants[len(instants)-1])
 					for some := range slices.Chunk(instants, 128) {
-						if _, err := r.ReadRun(b.Context(), sel, key, nil, some); err != nil {
+						if _, err := r.ReadRun(b.Context(), sel, entity, nil, some); err != nil {
 							b.Error(err)
 						}
 					}

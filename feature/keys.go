@@ -41,6 +41,11 @@ func appendPrefix(dst []byte, view uint16) []byte {
 	return append(dst, 0, 0, byte(view>>8), byte(view))
 }
 
+// appendEntityPrefix is appendPrefix for an entity by its name, which begins with the slot.
+func appendEntityPrefix(dst []byte, view uint16, name []byte) []byte {
+	return append(append(dst, name[0], name[1], byte(view>>8), byte(view)), name[2:]...)
+}
+
 // sealPrefix writes the slot of the entity that stands behind the 4 bytes of appendPrefix in b.
 func sealPrefix(b []byte) {
 	binary.BigEndian.PutUint16(b, slotOf(b[4:]))

@@ -31,6 +31,7 @@ type runAnswers struct {
 	stops []int          // of a slider: where an instant lies among its rows
 	known [2][]bool      // of the view at hand: the entity is
 	texts []byte         // of values
+	names [][]byte       // by Selector.entities
 	out   Run
 }
 
@@ -95,10 +96,10 @@ func (x *runAnswers) keep(v event.Value) event.Value {
 	return v
 }
 
-// ReadRun answers one entity at instants in ascending order, in both pasts where these may differ. keys has one value
-// per Selector.Keys, requests one per Selector.Request for each instant. What is returned is valid until the next
-// read. A run may go on: Expect tells where one begins, also after an error.
-func (r *Reader) ReadRun(ctx context.Context, sel *Selector, keys, requests []event.Value, asOf []event.Time) (*Run, error) {
+// ReadRun answers one entity at instants in ascending order, in both pasts where these may differ. name is of
+// Selector.AppendEntity, more may follow it; requests has one value per Selector.Request for each instant. What is
+// returned is valid until the next read. A run may go on: Expect tells where one begins, also after an error.
+func (r *Reader) ReadRun(ctx context.Context, sel *Selector, name []byte, requests []event.Value, asOf []event.Time) (*Run, error) {
 	s := r.scratchOf(sel)
 	if s.run == nil {
 		s.run = newRunAnswers(sel)
@@ -106,9 +107,15 @@ func (r *Reader) ReadRun(ctx context.Context, sel *Selector, keys, requests []ev
 	x := s.run
 	r.ctx = ctx
 	x.reset(len(asOf))
+	x.names = x.names[:0]
+	for _, keys := range sel.entities {
+		n := sel.entitySize(name, keys)
+		x.names = append(x.names, name[:n])
+		name = name[n:]
+	}
 	for i := range s.views {
 		sc := &s.views[i]
-		r.nameEntity(sc.q, keys)
+		r.prefix = appendEntityPrefix(r.prefix[:0], sc.q.v.id, x.names[sc.q.entity])
 		if err := r.runView(ctx, sc, s, asOf); err != nil {
 			return nil, fmt.Errorf("read view %q: %w", sc.q.v.plan.Name, err)
 		}

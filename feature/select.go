@@ -15,6 +15,7 @@ import (
 type viewQuery struct {
 	v        *view
 	keys     []int // of Selector.Keys, in the order of the view's entity
+	entity   int   // the same in Selector.entities
 	features []featureQuery
 	planes   []planeQuery
 	lasts    []lastQuery
@@ -292,7 +293,12 @@ func (b *selectorBuilder) finish() {
 		for _, k := range q.v.plan.Entity.Keys {
 			q.keys = append(q.keys, slices.IndexFunc(b.sel.Keys, func(c pipeline.Column) bool { return c.Name == k.Name }))
 		}
-		apart := viewQuery{v: q.v, keys: q.keys, features: slices.Clone(q.features), apart: true}
+		q.entity = slices.IndexFunc(b.sel.entities, func(keys []int) bool { return slices.Equal(keys, q.keys) })
+		if q.entity < 0 {
+			q.entity = len(b.sel.entities)
+			b.sel.entities = append(b.sel.entities, q.keys)
+		}
+		apart := viewQuery{v: q.v, keys: q.keys, entity: q.entity, features: slices.Clone(q.features), apart: true}
 		for j := range q.features {
 			q.place(&q.features[j])
 			apart.place(&apart.features[j])
